@@ -1,0 +1,1 @@
+"""What the daemon's and the server's HTTP share: listeners, Host/Origin/token guard, pages."""

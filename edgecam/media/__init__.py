@@ -1,0 +1,1 @@
+"""The media plane without I/O, hardware or aiortc: access units, fan-out, bitrate policy."""

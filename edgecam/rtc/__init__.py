@@ -1,0 +1,1 @@
+"""WebRTC on aiortc: the only package that imports it."""

@@ -1,0 +1,1 @@
+"""The bundled signaling server. Never touches rtc/ or capture/."""

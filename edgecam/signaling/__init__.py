@@ -1,0 +1,1 @@
+"""One file a dialect, pure encode and decode, driven by one shared exchange loop."""

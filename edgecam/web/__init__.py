@@ -1,0 +1,1 @@
+"""The daemon's HTTP: status page, health, metrics, snapshots, WHEP, viewer page."""
