@@ -1,0 +1,208 @@
+"""The door of every listener: Host, Origin, CORS, token, security headers. One middleware and one signal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Collection
+
+import structlog
+from aiohttp import hdrs, web
+
+from edgecam.http.credentials import COOKIE_LIFETIME, Credentials, Verdict, cookie_name
+from edgecam.http.door import throttled, token_needed
+from edgecam.http.origins import AllowedHosts, Authority, normal_origin, parse_authority, same_origin
+from edgecam.settings import ListenerSettings
+
+log = structlog.get_logger(__name__)
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MAX_BODY_BYTES = 256 * 1024  # an SDP of a camera has a few KiB; nothing else that is posted comes near
+API_PREFIXES = ("/api/", "/whep", "/metrics", "/readyz", "/status", "/ws")
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; "
+    "frame-ancestors 'none'; form-action 'self'"
+)
+_CORS_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
+_CORS_HEADERS = "Authorization, Content-Type, If-Match"
+_CORS_EXPOSED = "Location, ETag, Link"
+
+
+class Guard:
+    """Decides which requests reach a listener's handlers. `install` puts it into an application.
+
+    `section` is the settings table that messages name; `open_paths` need no token; `anonymous_sockets` lets
+    WebSocket upgrades in without one.
+    """
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        token: str | None,
+        *,
+        section: str = "web",
+        open_paths: Collection[str] = frozenset({"/healthz"}),
+        anonymous_sockets: bool = False,
+    ) -> None:
+        self._section = section
+        self._hosts = AllowedHosts(settings.allowed_hosts)
+        self._cors = frozenset(filter(None, map(normal_origin, settings.cors_origins)))
+        self._credentials = Credentials(token) if token else None
+        self._open_paths = frozenset(open_paths)
+        self._anonymous_sockets = anonymous_sockets
+
+    def install(self, app: web.Application) -> None:
+        """Guard every request of `app`, also those that no route matches."""
+        app.middlewares.append(self.middleware)
+        app.on_response_prepare.append(self._add_headers)
+
+    def token_matches(self, token: str) -> bool:
+        """Whether `token` opens this listener; True for every token where none is needed."""
+        return self._credentials is None or self._credentials.matches(token)
+
+    def vouches(self, request: web.Request) -> bool:
+        """Whether this request has shown the token, or none is needed."""
+        credentials = self._credentials
+        return credentials is None or credentials.check(request, allow_query=True) is Verdict.GRANTED
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Next) -> web.StreamResponse:
+        """Refuse with one line, answer a preflight, redirect away from `?token=`, or pass the request on."""
+        stranger = self._check_host(request) or self._check_origin(request)
+        if stranger is not None:
+            return stranger
+        if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+            return self._preflight(request)
+        refusal = self._check_token(request)
+        return refusal if refusal is not None else await handler(request)
+
+    def _check_host(self, request: web.Request) -> web.Response | None:
+        """Against DNS rebinding: only names that this listener is known to have."""
+        named = request.headers.getall(hdrs.HOST, [])
+        authority = parse_authority(named[0]) if len(named) == 1 else None
+        if authority is None:
+            return _refuse(400, "the request names no usable Host")
+        if authority in self._hosts:
+            return None
+        log.debug("request.refused", reason="host", host=authority.host)
+        return _refuse(
+            403,
+            f"this listener does not answer to the host name {authority.host!r}; "
+            f'if it should, add it: [{self._section}] allowed_hosts = ["{authority.host}"]',
+        )
+
+    def _check_origin(self, request: web.Request) -> web.Response | None:
+        """Against other web sites: Origin must be ours or configured; without one, Sec-Fetch-Site decides."""
+        origins = request.headers.getall(hdrs.ORIGIN, [])
+        if not origins:
+            crossing = request.headers.get("Sec-Fetch-Site") == "cross-site"
+            if not crossing or _is_navigation(request):
+                return None
+            return _refuse(403, "another web site may not load this")
+        if len(origins) == 1 and self._is_own_origin(request, origins[0]):
+            return None
+        if len(origins) == 1 and normal_origin(origins[0]) in self._cors:
+            return None
+        log.debug("request.refused", reason="origin", origin=origins[0][:100])
+        return _refuse(
+            403,
+            "pages of another web site may not use this; "
+            f"if they should, name the site's origin in [{self._section}] cors_origins",
+        )
+
+    def _is_own_origin(self, request: web.Request, origin: str) -> bool:
+        host = request.headers[hdrs.HOST]
+        return same_origin(origin, host, schemes=(request.scheme, *self._proxied_schemes(request)))
+
+    def _proxied_schemes(self, request: web.Request) -> tuple[str, ...]:
+        """A proxy that a person configured may speak TLS in front of this plain listener."""
+        authority = parse_authority(request.headers[hdrs.HOST]) or Authority("", None)
+        return ("https",) if self._hosts.was_configured(authority) else ()
+
+    def _cors_origin(self, request: web.BaseRequest) -> str | None:
+        origin = request.headers.get(hdrs.ORIGIN)
+        return origin if origin is not None and normal_origin(origin) in self._cors else None
+
+    def _preflight(self, request: web.Request) -> web.Response:
+        # Access-Control-Allow-Origin itself is added to every response by _add_headers.
+        response = web.Response(status=204)
+        if self._cors_origin(request) is not None:
+            response.headers["Access-Control-Allow-Methods"] = _CORS_METHODS
+            response.headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
+            response.headers["Access-Control-Max-Age"] = "600"
+            if request.headers.get("Access-Control-Request-Private-Network") == "true":
+                response.headers["Access-Control-Allow-Private-Network"] = "true"
+        return response
+
+    def _check_token(self, request: web.Request) -> web.StreamResponse | None:
+        if self._credentials is None or request.path in self._open_paths:
+            return None
+        upgrade = is_upgrade(request)
+        page = _is_page(request)
+        verdict = self._credentials.check(request, allow_query=upgrade or page)
+        if verdict is Verdict.GRANTED:
+            return self._redirect(request, self._credentials) if page and "token" in request.query else None
+        if verdict is Verdict.WRONG and self._credentials.failures.record(request.remote or ""):
+            log.warning("token.guessing", remote=request.remote, hint="refusing that address for a minute")
+        if verdict is Verdict.THROTTLED:
+            return throttled(math.ceil(self._credentials.failures.retry_after(request.remote or "")))
+        if verdict is Verdict.MISSING and upgrade and self._anonymous_sockets:
+            return None
+        return token_needed(request, self._section, wrong=verdict is Verdict.WRONG)
+
+    def _redirect(self, request: web.Request, credentials: Credentials) -> web.StreamResponse:
+        """To the same page without the token, which then is neither in the history nor in a Referer."""
+        target = request.rel_url.without_query_params("token")
+        # Leading slashes are collapsed: `//evil.example/?token=` would otherwise redirect to another host.
+        location = "/" + str(target).lstrip("/\\")
+        response = web.Response(status=303, headers={hdrs.LOCATION: location})
+        if request.query["token"] and credentials.matches(request.query["token"]):
+            response.set_cookie(
+                cookie_name(request),
+                credentials.cookie_value,
+                max_age=COOKIE_LIFETIME,
+                httponly=True,
+                samesite="Strict",
+                path="/",
+                secure=request.secure or bool(self._proxied_schemes(request) and _forwarded_https(request)),
+            )
+        return response
+
+    async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        headers = response.headers
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Referrer-Policy", "no-referrer")
+        headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        if self._cors:
+            headers.add(hdrs.VARY, hdrs.ORIGIN)
+        origin = self._cors_origin(request)
+        if origin is not None:
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = _CORS_EXPOSED
+
+
+def is_upgrade(request: web.BaseRequest) -> bool:
+    """Whether the request asks for a WebSocket (RFC 6455)."""
+    return request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+
+
+def _is_page(request: web.Request) -> bool:
+    """Whether `?token=` may stand in its address: what a person opens, not what a program calls."""
+    reads = request.method in {"GET", "HEAD"} and not is_upgrade(request)
+    return reads and not request.path.startswith(API_PREFIXES)
+
+
+def _is_navigation(request: web.Request) -> bool:
+    return request.method in {"GET", "HEAD"} and request.headers.get("Sec-Fetch-Mode") == "navigate"
+
+
+def _forwarded_https(request: web.Request) -> bool:
+    return request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+
+
+def _refuse(status: int, line: str) -> web.Response:
+    # Connection: close, so that a refused body is not read.
+    return web.Response(status=status, text=line + "\n", headers={hdrs.CONNECTION: "close"})

@@ -1,0 +1,120 @@
+"""Opening and closing a TCP listener for an aiohttp application, and the links that lead to it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import ifaddr
+import structlog
+from aiohttp import web
+
+from edgecam.errors import FatalError
+from edgecam.http.guard import MAX_BODY_BYTES, Guard
+from edgecam.settings import Listen
+
+log = structlog.get_logger(__name__)
+
+# Seconds that requests in flight get when the listener closes; what is still open then is cancelled. Twice of
+# it (aiohttp waits, cancels, waits) stays within the 2 s that stopping may take.
+SHUTDOWN_GRACE = 0.5
+MAX_LINE_BYTES = 8190  # request line and each header
+
+
+def application(guard: Guard) -> web.Application:
+    """An empty application behind `guard` that refuses bodies over 256 KiB."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    guard.install(app)
+    return app
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, address: Listen, *, name: str, socket_fd: int | None = None
+) -> AsyncIterator[Listen]:
+    """Serve `app` on `address`, or on an already listening socket, for the length of the block.
+
+    Yields the real address. `name` is the settings table that says where to listen.
+    Raises FatalError (codes port-busy, port-denied, address-absent, listen-failed).
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # it would write the tokens of query strings
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_GRACE,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+    )
+    await runner.setup()
+    try:
+        try:
+            site = _site(runner, address, socket_fd)
+            await site.start()
+        except OSError as error:
+            raise _cannot_listen(error, address, name) from error
+        bound = _bound(runner, address)
+        log.info("listener.opened", listener=name, address=str(bound))
+        yield bound
+    finally:
+        await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, address: Listen, socket_fd: int | None) -> web.BaseSite:
+    if socket_fd is not None:
+        return web.SockSite(runner, socket.socket(fileno=socket_fd), backlog=128)
+    return web.TCPSite(runner, address.host, address.port, backlog=128)
+
+
+def _bound(runner: web.AppRunner, address: Listen) -> Listen:
+    for name in runner.addresses:
+        if isinstance(name, tuple):
+            return Listen(str(name[0]), int(name[1]))
+    return address  # a Unix socket handed over by systemd
+
+
+def _cannot_listen(error: OSError, address: Listen, name: str) -> FatalError:
+    problem, remedy, code = {
+        errno.EADDRINUSE: (
+            "the port is in use",
+            f"stop the other program or set [{name}] listen to another port",
+            "port-busy",
+        ),
+        errno.EACCES: (
+            "this user may not open that port",
+            f"set [{name}] listen to a port above 1023",
+            "port-denied",
+        ),
+        errno.EADDRNOTAVAIL: (
+            "this machine has no such address",
+            f"set [{name}] listen to one of its addresses, or to :{address.port} for all of them",
+            "address-absent",
+        ),
+    }.get(
+        error.errno or 0,
+        (error.strerror or str(error), f"check [{name}] listen", "listen-failed"),
+    )
+    return FatalError(f"cannot listen on {address}: {problem}", remedy=remedy, code=code)
+
+
+def urls_of(listen: Listen, token: str | None, path: str = "/") -> list[str]:
+    """Links that a person can open, the nearest first; for a wildcard one per address of this machine."""
+    query = f"?token={quote(token, safe='')}" if token else ""
+    return [f"http://{Listen(host, listen.port)}{path}{query}" for host in _hosts_of(listen)]
+
+
+def _hosts_of(listen: Listen) -> list[str]:
+    if listen.host not in {"0.0.0.0", "::"}:
+        return [listen.host]
+    found: list[str] = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            if text.startswith(("127.", "169.254.", "fe80:")) or text == "::1":
+                continue
+            if isinstance(ip.ip, str) or listen.host == "::":
+                found.append(text)
+    found.sort(key=lambda text: ":" in text)  # people type IPv4
+    return ["localhost", *dict.fromkeys(found)]

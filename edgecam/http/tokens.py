@@ -1,0 +1,92 @@
+"""The token of a listener: configured, not needed, or generated once and kept in a private file."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgecam.errors import ConfigError
+from edgecam.settings import ListenerSettings, Settings
+
+_TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """`token` is None where none is needed; `path` is the file of a generated one."""
+
+    token: str | None = field(repr=False)
+    generated: bool = False
+    path: Path | None = None
+
+
+def state_dir_of(settings: Settings) -> Path:
+    """Where generated tokens are kept: `state_dir`, systemd's $STATE_DIRECTORY, or XDG's state directory."""
+    if settings.state_dir is not None:
+        return settings.state_dir
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    xdg = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(xdg) if xdg.startswith("/") else Path.home() / ".local" / "state"
+    return base / "edgecam"
+
+
+def listener_token(settings: ListenerSettings, state_dir: Path, name: str) -> TokenInfo:
+    """The token for `settings`: the configured one, none on loopback, else `state_dir/<name>-token`.
+
+    The file has mode 0600 and is made on first use. Raises ConfigError when it cannot be used.
+    """
+    explicit = settings.token.get_secret_value()
+    if explicit:
+        return TokenInfo(explicit)
+    if settings.address.is_loopback:
+        return TokenInfo(None)
+    path = state_dir / f"{name}-token"
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        token = _read(path)
+        if token is None:
+            _create(path)
+            token = _read(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot keep a token in {path}: {error.strerror or error}",
+            remedy=f"make {state_dir} writable for this user, set state_dir, or set [{name}] token",
+        ) from error
+    if token is None or not _TOKEN.fullmatch(token):
+        raise ConfigError(f"{path} does not hold a token", remedy="delete the file; a new one will be made")
+    return TokenInfo(token, generated=True, path=path)
+
+
+def _read(path: Path) -> str | None:
+    """The file's text, None when there is none. Its mode is tightened when others could read it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+            os.fchmod(descriptor, 0o600)
+        return file.read(4096).decode("ascii", "replace").strip()
+
+
+def _create(path: Path) -> None:
+    """Write a new token to a file that is complete once it has its name; an existing one is left alone."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(24) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # unlike rename, never replaces what another process has just made
+        except FileExistsError:
+            return
+    finally:
+        temporary.unlink()
