@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -69,3 +70,15 @@ async def supervise(run: Callable[[], Awaitable[None]], component: Component, ba
         delay = next(delays)
         log.debug("component.backoff", component=component.name, seconds=round(delay, 2))
         await asyncio.sleep(delay)
+
+
+@asynccontextmanager
+async def background(*jobs: tuple[str, Coroutine[object, object, None]]) -> AsyncIterator[asyncio.TaskGroup]:
+    """Run named jobs beside the block and cancel them when it is left; a job that raises cancels the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(job, name=name) for name, job in jobs]
+        try:
+            yield group
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,114 @@
+"""The composition root of the daemon: who owns whom, in the order in which things open and close.
+
+Cameras are outermost, viewers live inside them, signaling and HTTP inside those: leaving runs upwards, so that
+viewers get their BYE while the cameras still run, and nothing new comes in while they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from edgecam.capture.process import CaptureProcess
+from edgecam.health import HealthBoard
+from edgecam.http.listener import listening, urls_of
+from edgecam.http.tokens import TokenInfo, listener_token, state_dir_of
+from edgecam.media.pipeline import Pipeline
+from edgecam.notify import ServiceNotifier
+from edgecam.rtc.viewers import Viewers
+from edgecam.settings import Settings
+from edgecam.signaling.websocket import WebsocketExchange
+from edgecam.supervisor import Backoff, background, supervise
+from edgecam.web.app import build_app
+from edgecam.web.context import SignalingLine, WebContext
+
+log = structlog.get_logger(__name__)
+
+# A camera that comes back should be seen at once; trying to open one costs little.
+CAMERA_BACKOFF = Backoff(first=0.25, cap=1.0, reset_after=10.0)
+SIGNALING_BACKOFF = Backoff(first=0.5, cap=30.0, reset_after=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The running daemon, as told to whoever started it. `links` contain the token, `generated` says it is new to
+    the person."""
+
+    links: Sequence[str]
+    token: TokenInfo
+
+
+async def run_daemon(settings: Settings, *, on_open: Callable[[Opened], None] | None = None) -> None:
+    """Stream until cancelled. Raises EdgecamError for what a person must mend first (a busy port, for example)."""
+    board = HealthBoard()
+    pipelines = _pipelines(settings, board)
+    viewers = Viewers(pipelines, settings.ice, settings.viewers)
+    exchanges, lines = _signaling(settings, board, pipelines, viewers)
+    name = socket.gethostname()
+    context = WebContext(name, board, pipelines, viewers, settings.ice, lines)
+    token = listener_token(settings.web, state_dir_of(settings), "web")
+    app = build_app(settings.web, token.token, context)
+    cameras = [
+        (f"camera {p.name}", supervise(p.run, p.component, CAMERA_BACKOFF)) for p in pipelines.values()
+    ]
+    notifier = ServiceNotifier()
+    try:
+        async with (
+            listening(app, settings.web.address, name="web") as address,
+            background(*cameras),
+            viewers.serving(),
+            background(*((exchange.name, exchange.run()) for exchange in exchanges)),
+            background(("service notifications", _report_to_systemd(board, notifier))),
+        ):
+            if on_open is not None:
+                on_open(Opened(urls_of(address, token.token), token))
+            await asyncio.Event().wait()
+    finally:
+        notifier.stopping()
+
+
+def _pipelines(settings: Settings, board: HealthBoard) -> dict[str, Pipeline]:
+    return {
+        name: Pipeline(name, camera, CaptureProcess(name, camera), board.component(f"camera.{name}"))
+        for name, camera in settings.camera.items()
+        if camera.enabled
+    }
+
+
+def _signaling(
+    settings: Settings, board: HealthBoard, pipelines: dict[str, Pipeline], viewers: Viewers
+) -> tuple[list[WebsocketExchange], list[SignalingLine]]:
+    exchanges, lines = [], []
+    for name, section in settings.signaling.items():
+        titles = {p.name: p.title for p in pipelines.values() if not section.cameras or p.name in section.cameras}
+        if not titles:
+            log.warning("signaling.unused", signaling=name, reason="no enabled camera to offer there")
+            continue
+        exchange = WebsocketExchange(name, section, titles, viewers, board, SIGNALING_BACKOFF)
+        exchanges.append(exchange)
+        lines.append(SignalingLine(name, section.type, section.url, tuple(titles), exchange.components))
+    return exchanges, lines
+
+
+async def _report_to_systemd(board: HealthBoard, notifier: ServiceNotifier) -> None:
+    """READY once every component runs or is in a declared wait, STATUS whenever health changes, WATCHDOG in time."""
+    changed = asyncio.Event()
+    board.watch(changed.set)
+    changed.set()
+    announced = False
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(notifier.watchdog_interval):
+                await changed.wait()
+        notifier.watchdog()
+        changed.clear()
+        notifier.status(board.summary)
+        if board.settled and not announced:
+            announced = True
+            notifier.ready()
+            log.info("daemon.ready", summary=board.summary)

@@ -1,0 +1,94 @@
+"""`edgecam status` and `edgecam snapshot`: ask the running daemon over its own HTTP."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from edgecam.errors import EdgecamError, FatalError
+from edgecam.http.tokens import listener_token, state_dir_of
+from edgecam.settings import Settings
+
+TIMEOUT = 10.0  # seconds; a daemon that does not answer by then hangs
+
+
+def status(settings: Settings, *, as_json: bool) -> int:
+    """Print the running daemon's status; 0 when ready, 1 when not."""
+    document = json.loads(_get(settings, "/api/v1/status"))
+    print(json.dumps(document, indent=2) if as_json else _readable(document))
+    return 0 if document["ready"] else 1
+
+
+def snapshot(settings: Settings, camera: str, output: Path) -> int:
+    """Write a JPEG of what the camera sees now; `-` is standard output."""
+    picture = _get(settings, f"/api/v1/cameras/{quote(camera, safe='')}/snapshot.jpg")
+    if str(output) == "-":
+        sys.stdout.buffer.write(picture)
+        return 0
+    try:
+        output.write_bytes(picture)
+    except OSError as error:
+        raise FatalError(f"cannot write {output}: {error.strerror}", remedy="choose another file with -o") from error
+    print(f"{output}: {len(picture) // 1024} KiB", file=sys.stderr)
+    return 0
+
+
+def _get(settings: Settings, path: str) -> bytes:
+    listen = settings.web.address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)
+    base = f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"
+    request = urllib.request.Request(base + path)
+    token = listener_token(settings.web, state_dir_of(settings), "web").token
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            return bytes(response.read())
+    except urllib.error.HTTPError as error:
+        raise _refused(error, path) from None
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise FatalError(
+            f"no edgecam daemon answers at {base} ({reason})",
+            remedy="start it with `edgecam run`, or name its configuration with --config",
+            code="daemon-unreachable",
+        ) from None
+
+
+def _refused(error: urllib.error.HTTPError, path: str) -> EdgecamError:
+    with error:
+        body = error.read().decode("utf-8", "replace").strip()
+    try:
+        said = json.loads(body)
+        return FatalError(said["error"], remedy=said["remedy"], code=said["code"])
+    except (ValueError, KeyError, TypeError):
+        return FatalError(f"the daemon answered {error.code} to {path}: {body[:200]}")
+
+
+def _readable(document: dict[str, Any]) -> str:
+    verdict = "ready" if document["ready"] else "NOT READY"
+    lines = [f"{document['name']}: {verdict} (edgecam {document['version']}, up {_duration(document['uptime_s'])})"]
+    lines += [f"  ! {reason}" for reason in document["reasons"]]
+    for camera in document["cameras"]:
+        lines.append(
+            f"  camera {camera['name']}: {camera['condition']}, {camera['width']}x{camera['height']}"
+            f" at {camera['measured_fps']:.1f} fps, {camera['bitrate_bps'] / 1000:.0f} kbit/s"
+            f" ({camera['encoder'] or 'no encoder yet'}), {camera['viewers']}/{camera['max_viewers']} viewers"
+        )
+    for viewer in document["viewers"]:
+        round_trip = f", round trip {viewer['rtt_ms']} ms" if viewer["rtt_ms"] is not None else ""
+        lines.append(f"  viewer {viewer['id']} of {viewer['camera']}: {viewer['state']} {viewer['path'] or ''}{round_trip}")
+    for line in document["signaling"]:
+        lines.append(f"  signaling {line['name']}: {line['condition']} {line['url']}")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

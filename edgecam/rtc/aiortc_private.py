@@ -1,0 +1,95 @@
+"""Everything that reaches into aiortc or aioice beyond their public API. Nothing else may.
+
+Checked on aiortc 1.11, 1.15 and the newest by tests/contract/; each function names what it relies on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aioice.ice
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender
+
+try:
+    from aiortc import RTCIceTransportPolicy
+except ImportError:  # before aiortc 1.16
+    RTCIceTransportPolicy = None
+
+# aioice asks for consent (RFC 7675) every CONSENT_INTERVAL * [0.8, 1.2] seconds, waits half a second for the answer,
+# and gives up after CONSENT_FAILURES in a row: 5 * (1.2 + 0.5) = 8.5 s at the latest, instead of its 33 s.
+CONSENT_INTERVAL = 1
+CONSENT_FAILURES = 5
+
+
+def hasten_consent() -> None:
+    """Notice a vanished peer within 10 s. Relies on aioice.ice.CONSENT_INTERVAL and CONSENT_FAILURES being read at
+    every check."""
+    aioice.ice.CONSENT_INTERVAL = CONSENT_INTERVAL
+    aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES
+
+
+def configuration(ice_servers: list[Any], *, relay_only: bool) -> RTCConfiguration:
+    """An RTCConfiguration; `relay_only` needs `relay_policy` on the peer connection too where aiortc is older."""
+    if relay_only and RTCIceTransportPolicy is not None:
+        return RTCConfiguration(iceServers=ice_servers, iceTransportPolicy=RTCIceTransportPolicy.RELAY)
+    return RTCConfiguration(iceServers=ice_servers)
+
+
+def enforce_relay(sender: RTCRtpSender) -> None:
+    """Gather relay candidates only, also before aiortc 1.16. Relies on the ICE transport's `_connection` being an
+    aioice.Connection with `_transport_policy`. Call before gathering."""
+    connection = sender.transport.transport._connection
+    if not hasattr(connection, "_transport_policy"):
+        raise AttributeError("aioice.Connection has no _transport_policy")
+    connection._transport_policy = aioice.TransportPolicy.RELAY
+
+
+def observe_rtcp(sender: RTCRtpSender, observer: Callable[[bytes], None]) -> None:
+    """Show every decrypted RTCP compound to `observer` before aiortc parses it; aiortc neither passes feedback on for
+    pre-encoded packets nor routes FIR before 1.14. Relies on RTCDtlsTransport looking up `_handle_rtcp_data` on the
+    instance for every datagram."""
+    transport = sender.transport
+    forward = transport._handle_rtcp_data
+
+    async def handle(data: bytes) -> None:
+        observer(data)
+        await forward(data)
+
+    transport._handle_rtcp_data = handle
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedPath:
+    """The nominated candidate pair: candidate types (host, srflx, prflx, relay) and the remote address."""
+
+    local_type: str
+    remote_type: str
+    remote_address: str
+
+    @property
+    def kind(self) -> str:
+        return "relay" if "relay" in {self.local_type, self.remote_type} else "direct"
+
+
+def selected_path(sender: RTCRtpSender) -> SelectedPath | None:
+    """The path media takes now, None before ICE has chosen. Relies on aioice.Connection._nominated[1]."""
+    pair = sender.transport.transport._connection._nominated.get(1)
+    if pair is None:
+        return None
+    return SelectedPath(
+        pair.protocol.local_candidate.type,
+        pair.remote_candidate.type,
+        f"{pair.remote_addr[0]}:{pair.remote_addr[1]}",
+    )
+
+
+def media_ssrc(sender: RTCRtpSender) -> int:
+    """The SSRC of the sender's RTP stream. Relies on RTCRtpSender._ssrc."""
+    return int(sender._ssrc)
+
+
+def has_consent(pc: RTCPeerConnection) -> bool:
+    """Whether the peer connection's ICE consent is fresh: aioice closes the connection when it is not."""
+    return bool(pc.iceConnectionState == "completed")
