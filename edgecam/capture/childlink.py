@@ -1,0 +1,214 @@
+"""The daemon's end of the line to a capture process: messages in, deadlines kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgecam.capture import wire
+from edgecam.capture.wire import Kind, MessageBuffer, WireError
+from edgecam.errors import CaptureError
+from edgecam.media.types import RTP_CLOCK, AccessUnit, CaptureReport, EncoderDemand, StreamInfo, UnitSink
+
+IMPORT_TIMEOUT = (
+    10.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
+)
+MAX_UNREAD_DEMANDS = 64 << 10  # bytes; a child that reads nothing gets no more demands
+PROBING = "probing "  # in front of the encoder's name, in a phase
+
+
+class Timestamps:
+    """CLOCK_MONOTONIC nanoseconds to 90 kHz ticks, strictly increasing for the life of a camera, restarts included."""
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def next(self, captured_ns: int) -> int:
+        self._last = max(self._last + 1, captured_ns * RTP_CLOCK // 1_000_000_000)
+        return self._last
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that a step of opening may take, and that may pass between two units."""
+
+    start: float
+    stall: float
+
+
+class Deadline:
+    """Calls back once nothing has been heard for long enough. Cheap to move: one timer, not one per picture."""
+
+    def __init__(self, expired: Callable[[], None]) -> None:
+        self._expired = expired
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def move(self, seconds: float) -> None:
+        """Expire `seconds` from now, unless moved again."""
+        self._due = self._loop.time() + seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._check)
+        elif self._timer.when() > self._due:
+            self.stop()
+            self._timer = self._loop.call_at(self._due, self._check)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._check)
+        else:
+            self._expired()
+
+
+class ChildLink(asyncio.BufferedProtocol):
+    """Feeds a sink with what one capture process sends.
+
+    `broken` gets a CaptureError when the child says what went wrong or goes silent, and None when its end of the line
+    closes: it died, and how it died says why. `phase` is what the child was last known to be doing.
+    """
+
+    def __init__(
+        self, camera: str, config: bytes, limits: Limits, sink: UnitSink, timestamps: Timestamps
+    ) -> None:
+        self.broken: asyncio.Future[CaptureError | None] = asyncio.get_running_loop().create_future()
+        self.phase = "starting"
+        self.info: StreamInfo | None = None
+        self.encoder_stuck = (
+            False  # between the last two reports the camera made pictures and the encoder none
+        )
+        self._camera = camera
+        self._config = config
+        self._limits = limits
+        self._sink = sink
+        self._timestamps = timestamps
+        self._messages = MessageBuffer()
+        self._report: CaptureReport | None = None
+        self._deadline = Deadline(self._stalled)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._config)
+        self._deadline.move(IMPORT_TIMEOUT)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._messages.free()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        received_ns = time.monotonic_ns()
+        try:
+            for kind, payload in self._messages.received(nbytes):
+                if kind is Kind.UNIT:
+                    self._take_unit(payload, received_ns)
+                else:
+                    self._take(kind, payload)
+        except WireError as error:
+            self._break(
+                CaptureError(
+                    f"the capture process of {self._camera} sent nonsense: {error}",
+                    code="capture-crashed",
+                    remedy="restart edgecam if it was updated meanwhile",
+                )
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._break(None)
+
+    def apply(self, demand: EncoderDemand) -> None:
+        """Pass a demand on; dropped when the child does not read."""
+        transport = self._transport
+        if (
+            transport is None
+            or transport.is_closing()
+            or transport.get_write_buffer_size() > MAX_UNREAD_DEMANDS
+        ):
+            return
+        message = {"bitrate_bps": demand.bitrate_bps, "keyframe": demand.keyframe}
+        transport.write(wire.encode_json(Kind.DEMAND, message))
+
+    def close(self) -> None:
+        """Hang up and forget the deadline."""
+        self._deadline.stop()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _take_unit(self, payload: memoryview, received_ns: int) -> None:
+        keyframe, captured_ns, data = wire.decode_unit(payload)
+        self._deadline.move(self._limits.stall)
+        self.phase = "running"
+        timestamp = self._timestamps.next(captured_ns)
+        self._sink.unit(AccessUnit(data, keyframe, timestamp, captured_ns, received_ns))
+
+    def _take(self, kind: Kind, payload: memoryview) -> None:
+        if kind is Kind.PHASE:
+            self.phase = str(wire.decode_json(payload).get("phase"))
+            self._deadline.move(self._limits.start)
+        elif kind is Kind.OPENED:
+            self.info = wire.decode_info(payload)
+            self.phase = "opened"
+            self._deadline.move(self._limits.start)
+            self._sink.opened(self.info)
+        elif kind is Kind.REPORT:
+            self._take_report(wire.decode_report(payload))
+        elif kind is Kind.FAILED:
+            failure = wire.decode_json(payload)
+            error = CaptureError(
+                str(failure.get("message")), code=str(failure.get("code")), remedy=str(failure.get("remedy"))
+            )
+            self._break(error)
+
+    def _take_report(self, report: CaptureReport) -> None:
+        before, self._report = self._report, report
+        if before is not None:
+            moving = report.frames_captured > before.frames_captured
+            self.encoder_stuck = moving and report.units_encoded == before.units_encoded
+        self._sink.report(report)
+
+    def _stalled(self) -> None:
+        self._break(stall_error(self._camera, self.phase, self._limits, self.encoder_stuck))
+
+    def _break(self, error: CaptureError | None) -> None:
+        self._deadline.stop()
+        if not self.broken.done():
+            self.broken.set_result(error)
+
+
+def stall_error(camera: str, phase: str, limits: Limits, encoder_stuck: bool) -> CaptureError:
+    """What to say of a child that went silent while it was doing `phase`."""
+    if phase == "starting":
+        message, remedy = (
+            f"the capture process did not start within {IMPORT_TIMEOUT:g} s",
+            "look for an overloaded machine",
+        )
+    elif phase.startswith(PROBING):
+        name = phase.removeprefix(PROBING)
+        message, remedy = (
+            f"the encoder {name} did not answer within {limits.start:g} s",
+            "set encoder to another one",
+        )
+        return CaptureError(f"camera {camera}: {message}", remedy=remedy, code="encoder-failed")
+    elif phase == "opening":
+        message = f"opening took longer than {limits.start:g} s"
+        remedy = "unplug the camera and plug it in again, or raise start_timeout"
+    elif phase == "opened":
+        message = f"no picture within {limits.start:g} s of opening"
+        remedy = "unplug the camera and plug it in again, or raise start_timeout"
+    elif encoder_stuck:
+        message, remedy = (
+            "the camera delivers and the encoder does not",
+            'set encoder = "libx264" if this repeats',
+        )
+    else:
+        message = f"no picture for {limits.stall:g} s"
+        remedy = "check the cable and the power supply, or raise stall_timeout"
+    return CaptureError(f"camera {camera}: {message}", remedy=remedy, code="camera-stalled")

@@ -1,0 +1,136 @@
+"""The messages between the daemon and a capture process: framing without I/O, shared by both ends.
+
+A message is a header (kind, length of the payload) and the payload: JSON for everything small, and for an access
+unit a fixed header in front of the Annex B bytes. Both ends run the same code on the same machine.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edgecam.media.types import CaptureReport, StreamInfo
+
+HEADER = struct.Struct("=BI")
+UNIT = struct.Struct("=?q")  # keyframe, captured_ns
+MAX_PAYLOAD = 16 << 20  # bytes; a 4096x4096 intra picture at the highest bitrate stays far below
+MAX_JSON = 64 << 10  # bytes
+
+
+class Kind(enum.IntEnum):
+    """What a message is."""
+
+    CONFIG = 1  # daemon to child, once, first
+    DEMAND = 2  # daemon to child: {"keyframe": bool, "bitrate_bps": int}
+    PHASE = 3  # child to daemon: {"phase": str}
+    OPENED = 4  # child to daemon: StreamInfo's fields
+    UNIT = 5  # child to daemon: UNIT, then the access unit
+    REPORT = 6  # child to daemon: CaptureReport's fields
+    FAILED = 7  # child to daemon, last: {"code": str, "message": str, "remedy": str}
+
+
+class WireError(Exception):
+    """The other end sent something that no version of this code sends."""
+
+
+def encode_json(kind: Kind, value: Mapping[str, object]) -> bytes:
+    """A whole message with a JSON payload."""
+    payload = json.dumps(value).encode()
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+def encode_unit_header(size: int, keyframe: bool, captured_ns: int) -> bytes:
+    """All of a UNIT message but its last `size` bytes, so that the picture itself is never copied."""
+    return HEADER.pack(Kind.UNIT, UNIT.size + size) + UNIT.pack(keyframe, captured_ns)
+
+
+def decode_json(payload: bytes | memoryview) -> dict[str, Any]:
+    """The JSON object of a payload. Raises WireError."""
+    try:
+        value = json.loads(bytes(payload))
+    except ValueError as error:
+        raise WireError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise WireError("not a JSON object")
+    return value
+
+
+def decode_unit(payload: memoryview) -> tuple[bool, int, bytes]:
+    """(keyframe, captured_ns, Annex B bytes); the one copy on the way. Raises WireError."""
+    if len(payload) <= UNIT.size:
+        raise WireError("access unit without a picture")
+    keyframe, captured_ns = UNIT.unpack_from(payload)
+    return keyframe, captured_ns, bytes(payload[UNIT.size :])
+
+
+def decode_info(payload: memoryview) -> StreamInfo:
+    """The StreamInfo of an OPENED message. Raises WireError."""
+    try:
+        return StreamInfo(**decode_json(payload))
+    except TypeError as error:
+        raise WireError(f"not a StreamInfo: {error}") from error
+
+
+def decode_report(payload: memoryview) -> CaptureReport:
+    """The CaptureReport of a REPORT message. Raises WireError."""
+    try:
+        return CaptureReport(**decode_json(payload))
+    except TypeError as error:
+        raise WireError(f"not a CaptureReport: {error}") from error
+
+
+class MessageBuffer:
+    """Cuts a byte stream into messages; bytes are received straight into it.
+
+    Write into `free()`, then iterate over `received(count)`. Payloads are views into the buffer, good until the
+    iteration goes on. Raises WireError for an unknown kind or an excessive length.
+    """
+
+    def __init__(self, size: int = 512 << 10) -> None:
+        self._data = bytearray(size)
+        self._start = 0  # first byte not yet handed out
+        self._end = 0  # first free byte
+
+    def free(self) -> memoryview:
+        """Room to receive into, never empty."""
+        return memoryview(self._data)[self._end :]
+
+    def received(self, count: int) -> Iterator[tuple[Kind, memoryview]]:
+        """The messages that are complete now that `count` more bytes stand in `free()`."""
+        self._end += count
+        view = memoryview(self._data)
+        needed = HEADER.size
+        while self._end - self._start >= HEADER.size:
+            kind, length = self._header()
+            needed = HEADER.size + length
+            if self._end - self._start < needed:
+                break
+            begin = self._start + HEADER.size
+            self._start += needed
+            yield kind, view[begin : begin + length]
+            needed = HEADER.size
+        self._make_room(needed)
+
+    def _header(self) -> tuple[Kind, int]:
+        kind, length = HEADER.unpack_from(self._data, self._start)
+        try:
+            known = Kind(kind)
+        except ValueError as error:
+            raise WireError(f"unknown message kind {kind}") from error
+        if length > (MAX_PAYLOAD if known is Kind.UNIT else MAX_JSON):
+            raise WireError(f"{known.name} message of {length} bytes")
+        return known, length
+
+    def _make_room(self, needed: int) -> None:
+        """Move what is left to the front when the message that has begun would not fit behind it."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        if self._start + needed >= len(self._data):
+            rest = bytes(memoryview(self._data)[self._start : self._end])
+            if needed >= len(self._data):
+                self._data = bytearray(needed * 2)  # a new one: views of the old one may still be about
+            self._data[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
