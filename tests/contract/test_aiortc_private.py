@@ -11,9 +11,9 @@ import time
 import aioice
 import pytest
 from aiortc import RTCIceServer, RTCPeerConnection
-from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_FIR, RtcpPsfbPacket, pack_remb_fci
+from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, pack_remb_fci
 
-from edgecam.rtc import aiortc_private
+from edgecam.rtc import aiortc_private, feedback
 from edgecam.settings import IceSettings
 from tests.peers.viewer import Viewer
 from tests.rtc.scene import Scene, scene
@@ -54,7 +54,7 @@ def test_pli_fir_and_remb_are_heard() -> None:
             receiver, ssrc = viewer.receiver, session._ssrc
             asked = stage.pipeline.keyframe_requests.asked
             await receiver._send_rtcp_pli(ssrc)
-            fir = RtcpPsfbPacket(fmt=RTCP_PSFB_FIR, ssrc=1, media_ssrc=0, fci=ssrc.to_bytes(4, "big") + bytes(4))
+            fir = RtcpPsfbPacket(fmt=feedback.FIR, ssrc=1, media_ssrc=0, fci=ssrc.to_bytes(4, "big") + bytes(4))
             await receiver._send_rtcp(fir)
             remb = RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=pack_remb_fci(640_000, [ssrc]))
             await receiver._send_rtcp(remb)

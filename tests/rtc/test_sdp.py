@@ -1,0 +1,81 @@
+"""What is read from and written into SDP."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgecam.errors import NegotiationError
+from edgecam.peers import Candidate
+from edgecam.rtc import candidates, sdp
+
+H264 = (
+    "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 102\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:102 H264/90000\r\n"
+    "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "sdp-malformed"),
+        ("hello", "sdp-malformed"),
+        ("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n", "sdp-no-video"),
+        ("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n", "sdp-no-h264"),
+        (H264.replace("packetization-mode=1", "packetization-mode=0"), "sdp-no-h264"),
+    ],
+)
+def test_an_offer_that_cannot_be_served_is_refused_with_its_own_code(text: str, code: str) -> None:
+    with pytest.raises(NegotiationError) as refused:
+        sdp.require_h264(text)
+    assert refused.value.code == code
+    assert refused.value.remedy
+
+
+def test_an_offer_with_h264_is_accepted() -> None:
+    sdp.require_h264(H264)
+
+
+def test_the_profile_level_id_becomes_true_of_the_sps() -> None:
+    assert "profile-level-id=42c028" in sdp.with_profile_level_id(H264, "42c028")
+
+
+def test_a_negotiated_baseline_keeps_its_profile_and_gets_the_true_level() -> None:
+    baseline = H264.replace("42e01f", "42001f")
+    assert "profile-level-id=420028" in sdp.with_profile_level_id(baseline, "42c028")
+
+
+def test_our_description_must_really_send_h264() -> None:
+    sending = H264.replace(" 96 102", " 102").replace("a=rtpmap:96 VP8/90000\r\n", "") + "a=sendonly\r\n"
+    sdp.require_sending(sending)
+    for broken in (sending.replace("sendonly", "inactive"), sending.replace("video 9", "video 0"), H264 + "a=sendonly\r\n"):
+        with pytest.raises(NegotiationError):
+            sdp.require_sending(broken)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "garbage",
+        "candidate:1 1 tcp 1 10.0.0.1 9 typ host tcptype active",
+        "candidate:1 1 udp x 10.0.0.1 9 typ host",
+        "candidate:1 1 udp 1 10.0.0.1 99999 typ host",
+        "candidate:1 1 udp 1 10.0.0.1 0 typ host",
+        "candidate:" + "1" * 2000,
+    ],
+)
+def test_candidates_that_cannot_be_used_are_ignored(text: str) -> None:
+    assert candidates.parse(Candidate(text)) is None
+
+
+@pytest.mark.parametrize("prefix", ["", "candidate:", "a=candidate:"])
+def test_a_candidate_is_understood_in_every_form(prefix: str) -> None:
+    parsed = candidates.parse(Candidate(prefix + "1 1 UDP 2122260223 192.168.1.7 50000 typ host generation 0", "0", 0))
+    assert parsed is not None
+    assert (parsed.ip, parsed.port, parsed.type, parsed.sdpMid) == ("192.168.1.7", 50000, "host", "0")
+
+
+def test_mdns_candidates_are_known_as_such() -> None:
+    parsed = candidates.parse(Candidate("1 1 udp 1 1f4712db-ea17-4bcf-a596-105139dfd8bf.local 50000 typ host"))
+    assert parsed is not None
+    assert candidates.is_mdns(parsed)
