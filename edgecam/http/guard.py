@@ -172,6 +172,7 @@ class Guard:
 
     async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         headers = response.headers
+        headers[hdrs.SERVER] = "edgecam"
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Referrer-Policy", "no-referrer")
         headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
