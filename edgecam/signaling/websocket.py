@@ -1,4 +1,4 @@
-"""The camera's side of the `websocket` dialect: one connection per camera, since a socket is one sender there."""
+"""The camera's side of the `websocket` dialect: one connection per camera, as a socket is one sender."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class WebsocketExchange:
         )
 
     async def run(self) -> None:
-        """Connect, register, exchange until the connection breaks. Raises SignalingError, or a group of it."""
+        """Connect, register, exchange until the connection breaks. Raises SignalingError, perhaps grouped."""
         async with self._connected() as ws:
             async with asyncio.TaskGroup() as group:
                 connection = _Connection(ws, self._camera)
@@ -104,7 +104,7 @@ class WebsocketExchange:
                         await ws.close()
 
     async def _keep_registered(self, connection: _Connection) -> None:
-        """Register, repeating it on the same socket while another sender has the role; then refresh for ever."""
+        """Register, repeatedly on the same socket while another sender has the role; then refresh for ever."""
         while (reply := await self._register(connection)) is not None:
             if reply.code != "sender-taken" and not _TAKEN.search(reply.message):
                 raise refused(reply.message, self._settings.url, self._section)
