@@ -1,7 +1,7 @@
 """Offers, answers and candidates of one camera's viewers, whatever dialect carries them.
 
-Each viewer has an inbox that one task empties: what one viewer sends stays in order, and one whose negotiation
-is slow holds up nobody else. The sessions belong to `Sessions`; nothing here ends one because a socket dropped.
+Each viewer has an inbox that one task empties: what one sends stays in order, and one whose negotiation
+is slow holds up nobody. The sessions belong to `Sessions`: nothing here ends one because a socket dropped.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class WebsocketExchange:
                         await ws.close()
 
     async def _keep_registered(self, connection: _Connection) -> None:
-        """Register, repeatedly on the same socket while another sender has the role; then refresh for ever."""
+        """Register, repeatedly on this socket while another sender has the role; then refresh for ever."""
         while (reply := await self._register(connection)) is not None:
             if reply.code != "sender-taken" and not _TAKEN.search(reply.message):
                 raise refused(reply.message, self._settings.url, self._section)
