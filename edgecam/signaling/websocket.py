@@ -34,7 +34,7 @@ ONLY_PEER = "receiver"  # the viewer on servers that know no peer ids
 _TAKEN = re.compile(r"already (taken|registered|connected|exists)|role .*taken", re.IGNORECASE)
 
 
-class WebsocketExchange:
+class WebsocketCamera:
     """One camera on one signaling server. `run` is for `supervise`: it raises and never retries."""
 
     def __init__(
@@ -229,28 +229,43 @@ class _Connection:
         await self.send(wire.Answer(sdp, *self._ids(peer)))
 
     async def send_error(self, peer: str, error: EdgecamError) -> None:
-        await self.send(wire.Error(error.message, error.code, *self._ids(peer)))
+        await self.send(wire.Error(str(error), error.code, *self._ids(peer)))
 
     def _ids(self, peer: str) -> tuple[str, str]:
         return ("", "") if peer == ONLY_PEER else (peer, self._camera)
 
 
-async def keep_signaling(
-    name: str,
-    settings: WebsocketSignaling,
-    cameras: Mapping[str, str],
-    sessions: Sessions,
-    board: HealthBoard,
-    backoff: Backoff = BACKOFF,
-) -> None:
-    """Keep the cameras of `settings` (`cameras`: names to titles) registered, for ever, each by itself.
+class WebsocketExchange:
+    """A `[signaling.NAME]` section at work: each of its cameras kept registered by its own connection.
 
-    The board's components are `signaling.NAME`, or `signaling.NAME.CAMERA` when there are several cameras.
+    `cameras`: names to titles, of which the section may choose some. `components`: the names of their lines on
+    the board, `signaling.NAME`, or `signaling.NAME.CAMERA` when there are several.
     """
-    chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
-    async with asyncio.TaskGroup() as group:
+
+    def __init__(
+        self,
+        name: str,
+        settings: WebsocketSignaling,
+        cameras: Mapping[str, str],
+        sessions: Sessions,
+        board: HealthBoard,
+        backoff: Backoff = BACKOFF,
+    ) -> None:
+        self.name = f"signaling.{name}"
+        self._backoff = backoff
+        chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
+        self._cameras: list[tuple[WebsocketCamera, Component]] = []
         for camera in chosen:
-            label = f"signaling.{name}" if len(chosen) == 1 else f"signaling.{name}.{camera}"
-            component = board.component(label)
-            exchange = WebsocketExchange(name, settings, camera, cameras[camera], sessions, component)
-            group.create_task(supervise(exchange.run, component, backoff), name=f"{label}.supervise")
+            component = board.component(self.name if len(chosen) == 1 else f"{self.name}.{camera}")
+            connection = WebsocketCamera(name, settings, camera, cameras[camera], sessions, component)
+            self._cameras.append((connection, component))
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return tuple(component.name for _, component in self._cameras)
+
+    async def run(self) -> None:
+        """Run until cancelled: losing a server is reported on the board and retried for ever."""
+        async with asyncio.TaskGroup() as group:
+            for camera, component in self._cameras:
+                group.create_task(supervise(camera.run, component, self._backoff), name=component.name)
