@@ -17,7 +17,7 @@ class Plane:
 
     def __init__(self, plane: av.video.plane.VideoPlane) -> None:
         self.width, self.height, self.stride = plane.width, plane.height, plane.line_size
-        self.bytes = memoryview(plane)  # type: ignore[arg-type]  # planes have the buffer protocol, their stubs do not
+        self.bytes = memoryview(plane)
 
     def put_row(self, x: int, y: int, row: bytes) -> None:
         """Copy pixels; must lie inside."""

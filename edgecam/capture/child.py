@@ -19,6 +19,8 @@ import traceback
 from dataclasses import asdict
 from typing import NoReturn
 
+import av
+
 from edgecam.capture import wire
 from edgecam.capture.config import ChildConfig
 from edgecam.capture.daemonlink import DaemonLink
@@ -97,7 +99,10 @@ def capture(source: FrameSource, mailbox: LatestFrame) -> None:
     """Drain the source for ever, so that no driver queue grows old. The body of a thread."""
     try:
         for picture in source.frames():
-            mailbox.put(picture)
+            if picture is None:
+                mailbox.lose()
+            else:
+                mailbox.put(picture)
         mailbox.fail(CaptureError("the source ended", code="camera-io"))
     except Exception as error:  # noqa: BLE001 - the other thread raises it
         mailbox.fail(error)
@@ -142,6 +147,9 @@ def serve(orders: Orders, link: DaemonLink) -> NoReturn:
 def main() -> NoReturn:
     faulthandler.enable()
     die_with_parent()
+    # FFmpeg's own printing, not PyAV's: that takes the GIL from inside FFmpeg's threads.
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.ERROR)
     sock = socket.socket(fileno=int(sys.argv[1]))
     link = DaemonLink(sock)
     try:

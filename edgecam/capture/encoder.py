@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+from av.codec.codec import UnknownCodecError
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
@@ -110,7 +111,7 @@ class H264Encoder:
                 return number == 0
         raise CaptureError(f"{self.name} takes pictures and gives none back", code="encoder-failed")
 
-    def _unit(self, packet: av.Packet) -> Encoded | None:
+    def _unit(self, packet: av.Packet[av.VideoStream]) -> Encoded | None:
         data = bytes(packet)
         captured_ns = self._captured.pop(packet.pts or 0, 0)
         for pts in [pts for pts in self._captured if pts < (packet.pts or 0)]:
@@ -178,7 +179,9 @@ class Choice:
     profile_level_id: str
 
 
-def choose(spec: EncoderSpec, wanted: str, skip: Mapping[str, str], trying: Callable[[str], None]) -> Choice:
+def choose(
+    spec: EncoderSpec, wanted: str, skip: Mapping[str, str], trying: Callable[[str], object]
+) -> Choice:
     """The first encoder that really encodes.
 
     `wanted` is `auto` or a name; `skip` maps names to why they are left out; `trying(name)` is called before each
@@ -192,7 +195,7 @@ def choose(spec: EncoderSpec, wanted: str, skip: Mapping[str, str], trying: Call
         trying(name)
         try:
             encoder, profile = _open_probed(name, spec)
-        except (av.FFmpegError, CaptureError) as error:
+        except (av.FFmpegError, UnknownCodecError, CaptureError) as error:
             reasons.append(f"{name}: {_why(error)}")
         else:
             reasons.append(f"{name} encodes")
@@ -204,7 +207,9 @@ def choose(spec: EncoderSpec, wanted: str, skip: Mapping[str, str], trying: Call
     )
 
 
-def _why(error: av.FFmpegError | CaptureError) -> str:
+def _why(error: av.FFmpegError | UnknownCodecError | CaptureError) -> str:
     if isinstance(error, CaptureError):
         return error.message
+    if isinstance(error, UnknownCodecError):
+        return "not built into this FFmpeg"
     return f"cannot open ({error.strerror})"

@@ -40,8 +40,8 @@ class FrameSource(Protocol):
     def open(self) -> SourceInfo:
         """Open the device or file. Raises CaptureError."""
 
-    def frames(self) -> Iterator[Captured]:
-        """Pictures as they are made, in real time, for ever. Raises CaptureError."""
+    def frames(self) -> Iterator[Captured | None]:
+        """Pictures as they are made, in real time, for ever; None for one that was damaged. Raises CaptureError."""
 
     def close(self) -> None:
         """Release what `open` took; harmless when nothing is open."""
@@ -71,6 +71,12 @@ class LatestFrame:
             self._changed.notify()
         if displaced is not None:
             displaced.release()
+
+    def lose(self) -> None:
+        """Count a picture that never became one."""
+        with self._changed:
+            self.captured += 1
+            self.dropped += 1
 
     def fail(self, error: Exception) -> None:
         """There will be no more pictures: `take` raises `error`."""

@@ -39,5 +39,5 @@ class RateCap:
         if time_ns < self._due - self._period / 2:
             return False
         # Stay on the grid while the source keeps up, so that 30 fps thinned to 20 is 20 and not 15.
-        self._due = max(self._due, time_ns - self._period) + self._period
+        self._due = max(self._due, time_ns - self._period / 2) + self._period
         return True

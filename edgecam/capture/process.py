@@ -100,8 +100,7 @@ class CaptureProcess:
         else:
             how = f"exited with {code}"
         said = f": {child.stderr[-1]}" if child.stderr else ""
-        for line in child.stderr:
-            log.warning("capture.crashed", camera=self.name, line=line)
+        log.warning("capture.crashed", camera=self.name, how=how, stderr=list(child.stderr))
         return CaptureError(
             f"camera {self.name}: the capture process {how}{said}",
             remedy="it is started again; if this repeats, update the driver or try another input_format or encoder",

@@ -154,7 +154,7 @@ class TestSource:
         self._free.extend(self._picture.canvas() for _ in range(CANVASES))
         return SourceInfo("test picture", "yuv420p", *self._size, self._fps)
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[Captured | None]:
         for number in steady(self._fps):
             # The mailbox displaces and releases before it keeps more, so one is always free.
             canvas = self._free.popleft()
