@@ -238,8 +238,8 @@ class _Connection:
 class WebsocketExchange:
     """A `[signaling.NAME]` section at work: each of its cameras kept registered by its own connection.
 
-    `cameras`: names to titles, of which the section may choose some. `components`: the names of their lines on
-    the board, `signaling.NAME`, or `signaling.NAME.CAMERA` when there are several.
+    `cameras`: names to titles, of which the section may choose some. `components`: the names of their lines
+    on the board, `signaling.NAME`, or `signaling.NAME.CAMERA` when there are several.
     """
 
     def __init__(
