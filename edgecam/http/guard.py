@@ -70,13 +70,15 @@ class Guard:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Next) -> web.StreamResponse:
         """Refuse with one line, answer a preflight, redirect away from `?token=`, or pass the request on."""
-        stranger = self._check_host(request) or self._check_origin(request)
-        if stranger is not None:
-            return stranger
+        # Never `or`: with older versions of aiohttp (3.11) a response is an empty mapping, and therefore false.
+        for check in (self._check_host, self._check_origin):
+            refusal = check(request)
+            if refusal is not None:
+                return refusal
         if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
             return self._preflight(request)
-        refusal = self._check_token(request)
-        return refusal if refusal is not None else await handler(request)
+        answer = self._check_token(request)
+        return answer if answer is not None else await handler(request)
 
     def _check_host(self, request: web.Request) -> web.Response | None:
         """Against DNS rebinding: only names that this listener is known to have."""

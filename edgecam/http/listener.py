@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,13 +11,26 @@ from urllib.parse import quote
 
 import ifaddr
 import structlog
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from edgecam.errors import FatalError
 from edgecam.http.guard import MAX_BODY_BYTES, Guard
 from edgecam.settings import Listen
 
 log = structlog.get_logger(__name__)
+
+
+class _NoBadRequests(logging.Filter):
+    """Drops what aiohttp says about requests that are no HTTP: a traceback for every port scanner, with the bytes
+    that were sent, among which may be a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, http_exceptions.HttpProcessingError)
+
+
+_server_log = logging.getLogger("edgecam.http.server")
+_server_log.addFilter(_NoBadRequests())
 
 # Seconds that requests in flight get when the listener closes; what is still open then is cancelled. Twice of
 # it (aiohttp waits, cancels, waits) stays within the 2 s that stopping may take.
@@ -43,6 +57,7 @@ async def listening(
     runner = web.AppRunner(
         app,
         access_log=None,  # it would write the tokens of query strings
+        logger=_server_log,
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_GRACE,
         max_line_size=MAX_LINE_BYTES,

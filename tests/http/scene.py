@@ -36,9 +36,7 @@ class Scene:
     async def request(self, method: str, path: str, **headers: str) -> aiohttp.ClientResponse:
         """One request whose body has been read; underscores in header names stand for dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.client.request(
-            method, self.url(path), headers=named, allow_redirects=False
-        ) as response:
+        async with self.client.request(method, self.url(path), headers=named, allow_redirects=False) as response:
             await response.read()
             return response
 
@@ -68,9 +66,7 @@ async def _ok(request: web.Request) -> web.StreamResponse:
 @asynccontextmanager
 async def guarded(token: str | None = None, **settings: object) -> AsyncIterator[Scene]:
     """A listener with `/`, `/view/front`, `/api/thing` (any method), `/healthz`, `/ws` behind a Guard."""
-    section = WebSettings.model_validate(
-        {"listen": "127.0.0.1:0", "token": SecretStr(token or ""), **settings}
-    )
+    section = WebSettings.model_validate({"listen": "127.0.0.1:0", "token": SecretStr(token or ""), **settings})
     app = application(Guard(section, token))
     for path in ("/", "/view/front", "/healthz"):
         app.router.add_get(path, _ok)

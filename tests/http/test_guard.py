@@ -105,9 +105,7 @@ def test_websockets_open_for_our_own_pages_and_programs_only() -> None:
 def test_our_own_pages_may_post() -> None:
     async def script(scene: Scene) -> None:
         own = f"http://{scene.address}"
-        assert (
-            await scene.request("POST", "/api/thing", Origin=own, Sec_Fetch_Site="same-origin")
-        ).status == 200
+        assert (await scene.request("POST", "/api/thing", Origin=own, Sec_Fetch_Site="same-origin")).status == 200
 
     play(script)
 
@@ -123,9 +121,7 @@ def test_a_configured_proxy_may_speak_tls_in_front() -> None:
 def test_another_site_may_link_here_but_not_embed() -> None:
     async def script(scene: Scene) -> None:
         assert (await scene.get("/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")).status == 200
-        assert (
-            await scene.get("/api/thing", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")
-        ).status == 403
+        assert (await scene.get("/api/thing", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")).status == 403
 
     play(script)
 

@@ -87,6 +87,20 @@ def test_open_streams_do_not_hold_up_the_end() -> None:
     assert asyncio.run(main()) < 2.0
 
 
+def test_what_is_no_http_leaves_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with listening(application(Guard(SETTINGS, None)), SETTINGS.address, name="web") as bound:
+            for line in (b"GET / HTTP/1.1\r\nAuthorization Bearer hunter2\r\n\r\n", b"\x16\x03\x01hunter2\r\n\r\n"):
+                reader, writer = await asyncio.open_connection(bound.host, bound.port)
+                writer.write(line)
+                assert b" 400 " in await reader.readline()
+                writer.close()
+                await writer.wait_closed()
+
+    asyncio.run(main())
+    assert "hunter2" not in caplog.text
+
+
 def test_links_carry_the_token_and_cover_the_machines_addresses() -> None:
     assert urls_of(Listen("127.0.0.1", 8088), None) == ["http://127.0.0.1:8088/"]
     assert urls_of(Listen("::1", 8088), "a b") == ["http://[::1]:8088/?token=a%20b"]
