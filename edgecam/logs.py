@@ -24,6 +24,9 @@ Format = Literal["console", "json", "journald"]
 # They tell every packet and every request; what matters of it, edgecam says itself.
 CHATTY = ("aiortc", "aioice", "aiohttp.access", "aiohttp.server", "libav", "asyncio")
 
+# What a line begins with, whatever order its keys were bound in.
+HEAD = ("timestamp", "level", "event", "logger")
+
 
 def configure(
     settings: LogSettings,
@@ -114,6 +117,7 @@ def _formatter(chosen: Format, *, colors: bool) -> logging.Formatter:
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """No secret passes here: tracebacks are text by now, and values have become plain data."""
+    event = {key: event[key] for key in (*HEAD, *event) if key in event}
     return {key: value if key in {"timestamp", "level"} else mask(key, value) for key, value in event.items()}
 
 

@@ -210,7 +210,7 @@ class ServerSettings(ListenerSettings):
 
     listen: str = Field("127.0.0.1:8080", description="host:port of the signaling server and its pages")
     allow_anonymous: bool = Field(
-        False, description="let clients in without the token (clients that know only the seed's messages)"
+        False, description="let clients in without the token (older clients that know of none)"
     )
     ice_servers: tuple[IceServer, ...] = Field((), description="handed to cameras and viewers when they register")
     max_cameras: int = Field(1000, ge=1, description="cameras registered at once")

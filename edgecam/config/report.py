@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
@@ -19,21 +20,20 @@ def render_effective(loaded: LoadedConfig) -> str:
     """`key = value  # origin`, one line a key, in the order of the models; secrets masked."""
     lines: list[str] = []
     for path, value in _values(loaded.settings, ()):
-        origin = loaded.origin(path)
-        lines.append(f"{dotted(path)} = {literal(value)}  # {origin or 'default'}")
         if isinstance(value, _Derived):
-            lines[-1] = f"{dotted(path)} = {literal(value.value)}  # {value.reason}"
+            value, reason = value.value, value.reason
+        else:
+            reason = str(loaded.origin(path) or "default")
+        lines.append(f"{dotted(path)} = {literal(value)}  # {reason}")
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True, slots=True)
 class _Derived:
     """A value that is not set, but follows from others."""
 
-    __slots__ = ("reason", "value")
-
-    def __init__(self, value: float, reason: str) -> None:
-        self.value = value
-        self.reason = reason
+    value: float
+    reason: str
 
 
 def _values(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, object]]:
@@ -68,6 +68,8 @@ def literal(value: object) -> str:
         return "(unset)"
     if isinstance(value, SecretStr):
         return f'"{MASK}"' if value.get_secret_value() else '""'
+    if value == {}:
+        return "(none)"
     if isinstance(value, tuple):
         return "[" + ", ".join(literal(inner) for inner in value) + "]"
     if isinstance(value, Path):

@@ -98,7 +98,8 @@ def words(annotation: Annotation) -> str:
     if (element := element_type(annotation)) is not None:
         return f"a list, each {words(element)}"
     if get_origin(bare) is Literal:
-        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(bare))
+        allowed = [f'"{choice}"' for choice in get_args(bare)]
+        return allowed[0] if len(allowed) == 1 else "one of " + ", ".join(allowed)
     if bare is bool:
         return "true or false"
     if bare in {int, float}:
