@@ -104,7 +104,6 @@ def _disc_row(radius: int, y: int, value: int, flat: bool = False) -> tuple[int,
     if flat:
         return left, bytes([value]) * (2 * half)
     shade = [
-        ((x - 0.6 * radius) ** 2 + (y - 0.6 * radius) ** 2) / (3 * radius**2)
-        for x in range(left, left + 2 * half)
+        ((x - 0.6 * radius) ** 2 + (y - 0.6 * radius) ** 2) / (3 * radius**2) for x in range(left, left + 2 * half)
     ]
     return left, bytes(max(BLACK, min(WHITE, round(value * (1.15 - 0.75 * darker)))) for darker in shade)

@@ -138,9 +138,7 @@ def serve(orders: Orders, link: DaemonLink) -> NoReturn:
     )
     loop = EncodeLoop(mailbox, choice.encoder, link, demands)
     link.message(Kind.OPENED, asdict(stream_info(info, choice)))
-    threading.Thread(
-        target=orders.serve, args=(loop, demands, mailbox, link), name="orders", daemon=True
-    ).start()
+    threading.Thread(target=orders.serve, args=(loop, demands, mailbox, link), name="orders", daemon=True).start()
     loop.run()
 
 

@@ -12,9 +12,7 @@ from edgecam.capture.wire import Kind, MessageBuffer, WireError
 from edgecam.errors import CaptureError
 from edgecam.media.types import RTP_CLOCK, AccessUnit, CaptureReport, EncoderDemand, StreamInfo, UnitSink
 
-IMPORT_TIMEOUT = (
-    10.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
-)
+IMPORT_TIMEOUT = 10.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
 MAX_UNREAD_DEMANDS = 64 << 10  # bytes; a child that reads nothing gets no more demands
 PROBING = "probing "  # in front of the encoder's name, in a phase
 
@@ -76,15 +74,11 @@ class ChildLink(asyncio.BufferedProtocol):
     closes: it died, and how it died says why. `phase` is what the child was last known to be doing.
     """
 
-    def __init__(
-        self, camera: str, config: bytes, limits: Limits, sink: UnitSink, timestamps: Timestamps
-    ) -> None:
+    def __init__(self, camera: str, config: bytes, limits: Limits, sink: UnitSink, timestamps: Timestamps) -> None:
         self.broken: asyncio.Future[CaptureError | None] = asyncio.get_running_loop().create_future()
         self.phase = "starting"
         self.info: StreamInfo | None = None
-        self.encoder_stuck = (
-            False  # between the last two reports the camera made pictures and the encoder none
-        )
+        self.encoder_stuck = False  # between the last two reports the camera made pictures and the encoder none
         self._camera = camera
         self._config = config
         self._limits = limits
@@ -127,11 +121,7 @@ class ChildLink(asyncio.BufferedProtocol):
     def apply(self, demand: EncoderDemand) -> None:
         """Pass a demand on; dropped when the child does not read."""
         transport = self._transport
-        if (
-            transport is None
-            or transport.is_closing()
-            or transport.get_write_buffer_size() > MAX_UNREAD_DEMANDS
-        ):
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size() > MAX_UNREAD_DEMANDS:
             return
         message = {"bitrate_bps": demand.bitrate_bps, "keyframe": demand.keyframe}
         transport.write(wire.encode_json(Kind.DEMAND, message))

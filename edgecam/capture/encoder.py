@@ -18,6 +18,8 @@ from edgecam.media.types import RTP_CLOCK
 
 CANDIDATES = ("h264_v4l2m2m", "libx264")  # hardware before software
 VBV_SECONDS = 0.3  # bounds a keyframe to about what the link carries in that time
+TICK = Fraction(1, RTP_CLOCK)
+MAX_HEADERS = 256  # bytes; a unit that small may be nothing but SPS and PPS
 PROBE_FRAMES = 16  # hardware encoders fill a pipeline before the first picture comes out
 
 
@@ -49,6 +51,8 @@ class H264Encoder:
 
     def __init__(self, name: str, spec: EncoderSpec) -> None:
         self.name = name
+        self.immediate = False  # known to give each unit back at once, once probed
+        self.interval_ns = round(1e9 / spec.fps)
         self._spec = spec
         self._reformatter = VideoReformatter()
         self._captured: dict[int, int] = {}  # pts of pictures inside the encoder: captured_ns
@@ -57,16 +61,15 @@ class H264Encoder:
         self._last_pts = -1
         before = v4l2control.open_video_fds()
         self._context = _open_context(name, spec)
-        self._control_fds = (
-            v4l2control.open_video_fds() - before if name == "h264_v4l2m2m" else frozenset[int]()
-        )
+        self._control_fds = v4l2control.open_video_fds() - before if name == "h264_v4l2m2m" else frozenset[int]()
 
     def encode(self, frame: av.VideoFrame, captured_ns: int, keyframe: bool) -> list[Encoded]:
         """Encode a picture of any size and format; usually one unit comes out, hardware may lag some pictures behind."""
         spec = self._spec
+        keyframe = keyframe or self._origin is None  # a stream begins with one, also after the probe's pictures
         picture = self._reformatter.reformat(frame, width=spec.width, height=spec.height, format="yuv420p")
         picture.pts = self._next_pts(captured_ns)
-        picture.time_base = Fraction(1, RTP_CLOCK)
+        picture.time_base = TICK
         picture.pict_type = PictureType.I if keyframe else PictureType.NONE
         self._captured[picture.pts] = captured_ns
         units = [self._unit(packet) for packet in self._context.encode(picture)]
@@ -93,8 +96,8 @@ class H264Encoder:
         self._last_pts = max(self._last_pts + 1, ticks - self._origin)
         return self._last_pts
 
-    def probe(self) -> bool:
-        """Really encode blank pictures until one comes out; True when the first came out at once.
+    def probe(self) -> None:
+        """Really encode blank pictures until one comes out; sets `immediate` when the first came out at once.
 
         Raises CaptureError when none does, or when it is not what every browser decodes.
         """
@@ -104,28 +107,36 @@ class H264Encoder:
             if units:
                 self.profile_level_id()
                 if h264.count_slices(units[0].data) != 1 or not h264.is_keyframe(units[0].data):
-                    raise CaptureError(
-                        f"{self.name} does not begin with one IDR slice", code="encoder-failed"
-                    )
+                    raise CaptureError(f"{self.name} does not begin with one IDR slice", code="encoder-failed")
                 self._origin = None
-                return number == 0
+                self.immediate = number == 0
+                return
         raise CaptureError(f"{self.name} takes pictures and gives none back", code="encoder-failed")
 
     def _unit(self, packet: av.Packet[av.VideoStream]) -> Encoded | None:
         data = bytes(packet)
-        captured_ns = self._captured.pop(packet.pts or 0, 0)
-        for pts in [pts for pts in self._captured if pts < (packet.pts or 0)]:
-            del self._captured[pts]  # pictures that the encoder swallowed
-        if not packet.is_keyframe:
-            return Encoded(data, False, captured_ns)
-        sets = h264.parameter_sets(data)
-        if sets:
-            self._parameter_sets = sets
-        elif not self._parameter_sets:
-            self._parameter_sets = h264.parameter_sets(self._context.extradata or b"")
-        if h264.count_slices(data) == 0:  # some drivers send the headers on their own, ahead of the picture
-            return None
-        return Encoded(data if sets else self._parameter_sets + data, True, captured_ns)
+        captured_ns = self._captured_ns(packet.pts)
+        sets = b""
+        if packet.is_keyframe or len(data) < MAX_HEADERS:
+            sets = h264.parameter_sets(data)
+            self._parameter_sets = sets or self._parameter_sets
+            if h264.count_slices(data) == 0:  # some drivers send the headers on their own, ahead of the picture
+                return None
+        if packet.is_keyframe and not sets:
+            extradata = self._context.extradata or b""
+            self._parameter_sets = self._parameter_sets or h264.parameter_sets(extradata)
+            data = self._parameter_sets + data
+        return Encoded(data, packet.is_keyframe, captured_ns)
+
+    def _captured_ns(self, pts: int | None) -> int:
+        """When the picture of that unit was captured; pictures that the encoder has swallowed are forgotten."""
+        newest_ns = max(self._captured.values(), default=0)
+        if pts is None:
+            return newest_ns
+        captured_ns = self._captured.pop(pts, newest_ns)
+        for earlier in [other for other in self._captured if other < pts]:
+            del self._captured[earlier]
+        return captured_ns
 
 
 def _open_context(name: str, spec: EncoderSpec) -> av.VideoCodecContext:
@@ -133,7 +144,7 @@ def _open_context(name: str, spec: EncoderSpec) -> av.VideoCodecContext:
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height = spec.width, spec.height
     context.pix_fmt = "yuv420p"
-    context.time_base = Fraction(1, RTP_CLOCK)
+    context.time_base = TICK
     context.framerate = Fraction(spec.fps).limit_denominator(1001)
     context.bit_rate = spec.bitrate_bps
     keyint = max(1, round(spec.keyframe_interval * spec.fps))
@@ -162,9 +173,9 @@ def _blank(spec: EncoderSpec) -> av.VideoFrame:
 
 def _open_probed(name: str, spec: EncoderSpec) -> tuple[H264Encoder, str]:
     encoder = H264Encoder(name, spec)
-    at_once = encoder.probe()
+    encoder.probe()
     profile = encoder.profile_level_id()
-    if at_once:
+    if encoder.immediate:
         return encoder, profile
     del encoder  # closed: its late pictures must not come out among the real ones
     return H264Encoder(name, spec), profile
@@ -179,9 +190,7 @@ class Choice:
     profile_level_id: str
 
 
-def choose(
-    spec: EncoderSpec, wanted: str, skip: Mapping[str, str], trying: Callable[[str], object]
-) -> Choice:
+def choose(spec: EncoderSpec, wanted: str, skip: Mapping[str, str], trying: Callable[[str], object]) -> Choice:
     """The first encoder that really encodes.
 
     `wanted` is `auto` or a name; `skip` maps names to why they are left out; `trying(name)` is called before each

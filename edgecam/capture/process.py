@@ -99,7 +99,9 @@ class CaptureProcess:
             how = f"was ended by {signal.Signals(-code).name}"
         else:
             how = f"exited with {code}"
-        said = f": {child.stderr[-1]}" if child.stderr else ""
+        # Python's fault handler says what happened first, a traceback last.
+        words = [line for line in child.stderr if line.startswith("Fatal ")] or list(child.stderr)[-1:]
+        said = f": {words[0]}" if words else ""
         log.warning("capture.crashed", camera=self.name, how=how, stderr=list(child.stderr))
         return CaptureError(
             f"camera {self.name}: the capture process {how}{said}",

@@ -20,7 +20,7 @@ from edgecam.errors import CaptureError
 
 log = structlog.get_logger(__name__)
 
-STDERR_LINES = 20  # of what a dead child said, kept for the error
+STDERR_LINES = 60  # of what a dead child said, kept for the error
 STDERR_LINE_CHARS = 500
 # A child killed while a driver holds it (state D) may stay for hours: after this long it is the kernel's.
 REAP_TIMEOUT = 1.0  # seconds
@@ -75,9 +75,7 @@ class Child(asyncio.SubprocessProtocol):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.pid, signal.SIGKILL)
             if not await self.exited(REAP_TIMEOUT):
-                self._log.warning(
-                    "capture.unkillable", pid=self.pid, detail="a driver holds the process; left behind"
-                )
+                self._log.warning("capture.unkillable", pid=self.pid, detail="a driver holds the process; left behind")
         finally:
             self._transport.close()
 

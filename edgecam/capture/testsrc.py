@@ -54,9 +54,7 @@ class Picture:
         lane_top = self._counter.y + (ROWS + 6) * small + 1 & ~1
         radius = min(height // 12, (self._bars_top - lane_top) // 3) & ~1
         # A picture too small for everything shows what fits: the strip and the bars always do.
-        self._texts = (
-            self._heading.y >= top and self._counter.y + ROWS * small <= self._bars_top and width >= 160
-        )
+        self._texts = self._heading.y >= top and self._counter.y + ROWS * small <= self._bars_top and width >= 160
         self._ball = ball(radius, 190, 84, 172) if radius >= 4 else None
         self._lane = (lane_top, self._bars_top - 2 * radius)
 
@@ -78,9 +76,7 @@ class Picture:
             cr[y] = bytes([NEUTRAL]) * strip + bytes([120]) * (width // 2 - strip)
         if self._texts:
             left, right = self._clock.x // 2, width - self._clock.x // 2
-            for y in range(
-                self._heading.y - 4 * self._heading.scale, self._counter.y + 11 * self._counter.scale
-            ):
+            for y in range(self._heading.y - 4 * self._heading.scale, self._counter.y + 11 * self._counter.scale):
                 luma[y] = luma[y][:left] + bytes([PAPER]) * (right - left) + luma[y][right:]
         return luma, cb, cr
 

@@ -97,15 +97,9 @@ class V4l2Camera:
             what = "has a multi-planar driver" if device.multiplanar else "is not a camera"
             remedy = "run `edgecam probe` for those that can be used"
         else:
-            offered = (
-                ", ".join(f"{offer.fourcc} ({offer.description})" for offer in device.formats) or "nothing"
-            )
+            offered = ", ".join(f"{offer.fourcc} ({offer.description})" for offer in device.formats) or "nothing"
             what = f"offers {offered}, not {self._input_format}"
-            remedy = (
-                'set input_format = "auto"'
-                if self._input_format != "auto"
-                else "use another camera or driver"
-            )
+            remedy = 'set input_format = "auto"' if self._input_format != "auto" else "use another camera or driver"
         return CaptureError(f"{self._device} ({device.card}) {what}", remedy=remedy, code="camera-format")
 
     def _corrupt(self) -> CaptureError:
@@ -145,9 +139,7 @@ def device_error(device: str, doing: str, error: OSError | av.FFmpegError) -> Ca
     number = error.errno
     why = error.strerror or str(error)
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        return CaptureError(
-            f"{device} is not there ({why})", remedy="plug the camera in", code="camera-absent"
-        )
+        return CaptureError(f"{device} is not there ({why})", remedy="plug the camera in", code="camera-absent")
     if number == errno.EBUSY:
         remedy = f"end the program that uses it (fuser -v {device} names it)"
         return CaptureError(f"{device} is in use", remedy=remedy, code="camera-busy")
