@@ -76,7 +76,10 @@ class Town:
     async def connect(self, path: str = "/ws", **headers: str) -> Peer:
         """A client that has been welcomed."""
         url = f"http://{self.address}{path}"
-        peer = Peer(await self._stack.enter_async_context(self.session.ws_connect(url, headers=headers)))
+        # A server that reads this client slowly is not waited for at the end.
+        patience = aiohttp.ClientWSTimeout(ws_close=0.5)
+        opening = self.session.ws_connect(url, headers=headers, timeout=patience)
+        peer = Peer(await self._stack.enter_async_context(opening))
         assert (await peer.next())["type"] == "welcome"
         return peer
 

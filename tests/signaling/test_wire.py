@@ -187,15 +187,9 @@ def mutated(text: str, chance: random.Random) -> str:
             case 2:
                 text = text[:at] + chance.choice('{}[]":,\\0ü\0\ud800\u2028') + text[at + 1 :]
             case 3:
-                text = text.replace(
-                    '"' + "a" * 22 + '"', chance.choice(["null", "1e999", "-1", "{}", "[[]]", '""'])
-                )
+                text = text.replace('"' + "a" * 22 + '"', chance.choice(["null", "1e999", "-1", "{}", "[[]]", '""']))
             case 4:
-                text = (
-                    text[:at]
-                    + chance.choice(['"sdp":', "\\ud83d", "true", "\r\n", '"type":"offer",'])
-                    + text[at:]
-                )
+                text = text[:at] + chance.choice(['"sdp":', "\\ud83d", "true", "\r\n", '"type":"offer",']) + text[at:]
     return text
 
 
