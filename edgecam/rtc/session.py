@@ -11,6 +11,7 @@ import structlog
 from aiortc import RTCIceCandidate, RTCIceServer, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from edgecam.errors import NegotiationError
+from edgecam.media.broadcaster import Subscription
 from edgecam.media.pipeline import Pipeline
 from edgecam.peers import Candidate, PeerKey
 from edgecam.rtc import aiortc_private, candidates, feedback, sdp
@@ -122,12 +123,16 @@ class ViewerSession:
         return aiortc_private.selected_path(self._sender) if self.connected_at is not None else None
 
     @property
+    def _subscription(self) -> Subscription | None:
+        return self._track.subscription if self._track is not None else None
+
+    @property
     def dropped_units(self) -> int:
-        return self._track.subscription.dropped if self._track and self._track.subscription else 0
+        return self._subscription.dropped if self._subscription is not None else 0
 
     @property
     def sent_units(self) -> int:
-        return self._track.subscription.delivered if self._track and self._track.subscription else 0
+        return self._subscription.delivered if self._subscription is not None else 0
 
     async def transport_stats(self) -> dict[str, Any]:
         """aiortc's sender statistics by type; empty before the session is open."""
