@@ -30,6 +30,9 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** @param {string} text */
+export const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /**
  * Fetch JSON for ever while the page is visible.
  * @param {URL} url

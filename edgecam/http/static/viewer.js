@@ -1,7 +1,7 @@
 /** The viewer page: joins the stream to the page's elements, keys and figures. */
 import { LatencyWindow, StripReader, since } from './clock.js';
 import * as format from './format.js';
-import { setText, viewerPage } from './page.js';
+import { sentenceCase, setText, viewerPage } from './page.js';
 import { Panel } from './panel.js';
 import { Picture } from './picture.js';
 import { figures } from './stats.js';
@@ -91,7 +91,7 @@ function showLine(node, text) {
 function sentence(problem) {
   if (!problem) return '';
   const message = problem.message.replace(/[.\s]*$/, '');
-  return `${message[0].toUpperCase()}${message.slice(1)}.${problem.remedy ? ` ${problem.remedy}` : ''}`;
+  return `${sentenceCase(message)}.${problem.remedy ? ` ${problem.remedy}` : ''}`;
 }
 
 function nextTry() {
