@@ -7,6 +7,7 @@ Authorization, SDP), and the very values that were registered as secrets.
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 
 from pydantic import SecretBytes, SecretStr
 
@@ -61,4 +62,4 @@ def mask(key: str, value: object) -> object:
         return {mask_text(str(name)): mask(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [mask("", inner) for inner in value]
-    return mask_text(str(value) if isinstance(value, BaseException) else repr(value))
+    return mask_text(str(value) if isinstance(value, BaseException | PurePath) else repr(value))

@@ -21,10 +21,9 @@ def render_effective(loaded: LoadedConfig) -> str:
     lines: list[str] = []
     for path, value in _values(loaded.settings, ()):
         if isinstance(value, _Derived):
-            value, reason = value.value, value.reason
+            lines.append(f"{dotted(path)} = {literal(value.value)}  # {value.reason}")
         else:
-            reason = str(loaded.origin(path) or "default")
-        lines.append(f"{dotted(path)} = {literal(value)}  # {reason}")
+            lines.append(f"{dotted(path)} = {literal(value)}  # {loaded.origin(path) or 'default'}")
     return "\n".join(lines) + "\n"
 
 

@@ -21,8 +21,8 @@ def key_lines(text: str) -> dict[KeyPath, int]:
         tree = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
             table = _table_path(tree, array_lengths)
-            lines.setdefault(table[:-1] if isinstance(table[-1], int) else table, number)
-            lines.setdefault(table, number)
+            for length in range(1, len(table) + 1):
+                lines.setdefault(table[:length], number)
             continue
         for path in _paths(tree):
             lines.setdefault(table + path, number)
