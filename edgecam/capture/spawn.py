@@ -80,7 +80,7 @@ class Child(asyncio.SubprocessProtocol):
             self._transport.close()
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Ours, plus the way to this very copy of the package when it is not installed."""
     home = str(Path(edgecam.__file__).resolve().parents[1])
     environment = dict(os.environ)
@@ -114,7 +114,7 @@ async def capture_child(camera: str) -> AsyncIterator[tuple[Child, socket.socket
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env=_environment(),
+                env=child_environment(),
             )
         except BaseException as error:
             ours.close()

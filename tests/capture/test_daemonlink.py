@@ -24,7 +24,7 @@ class Reader:
         self._messages = MessageBuffer()
 
     def read(self) -> list[tuple[bool, bytes]]:
-        units = []
+        units: list[tuple[bool, bytes]] = []
         while True:
             try:
                 count = self._sock.recv_into(self._messages.free(), 0, socket.MSG_DONTWAIT)

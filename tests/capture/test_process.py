@@ -157,7 +157,7 @@ def test_a_crash_is_named_and_its_last_words_are_kept() -> None:
             os.kill(pid, signal.SIGSEGV)
             await sink.has_units(10**6)
 
-    with pytest.raises(CaptureError, match="SIGSEGV.*Fatal Python error: Segmentation fault") as caught:
+    with pytest.raises(CaptureError, match=r"SIGSEGV.*Fatal Python error: Segmentation fault") as caught:
         asyncio.run(watch())
     assert caught.value.code == "capture-crashed"
     assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ from tests.capture.watching import read_clock_strip
     "size", [(64, 64), (160, 120), (320, 240), (640, 480), (854, 480), (1280, 720), (1920, 1080), (720, 1280)]
 )
 def test_the_clock_strip_reads_back_at_every_size(size: tuple[int, int]) -> None:
-    picture = Picture(*size, "Café – door 1", 29.7)
+    picture = Picture(*size, "Café, door 1", 29.7)
     canvas = picture.canvas()
     for number, wall_ms in enumerate((0, 1, 0xFFFFFFFF, 1_790_000_000_123, 1_790_000_000_156)):
         picture.draw(canvas, number, wall_ms * 1_000_000)

@@ -101,7 +101,7 @@ def test_a_rate_that_the_camera_does_not_have_is_reached_by_thinning(raw_camera:
 
 
 def test_a_format_that_the_camera_does_not_have_is_an_error_with_a_list(raw_camera: FakeV4l2) -> None:
-    with pytest.raises(CaptureError, match="offers YUYV .*not mjpeg") as caught:
+    with pytest.raises(CaptureError, match=r"offers YUYV .*not mjpeg") as caught:
         watch(raw_camera, 1, input_format="mjpeg")
     assert caught.value.code == "camera-format"
     assert "auto" in caught.value.remedy

@@ -77,7 +77,7 @@ def open_fds() -> set[str]:
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            found.add(f"{entry.name} {os.readlink(entry)}")
+            found.add(f"{entry.name} {entry.readlink()}")
     return found
 
 
