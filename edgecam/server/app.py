@@ -16,7 +16,7 @@ from edgecam.http.tokens import TokenInfo, listener_token, state_dir_of
 from edgecam.server.hub import Hub
 from edgecam.server.sockets import CLOSE_TIMEOUT, HEARTBEAT, Socket
 from edgecam.settings import ServerSettings, Settings
-from edgecam.signaling.wire import MAX_MESSAGE_BYTES
+from edgecam.signaling.fields import MAX_MESSAGE_BYTES, ice_servers_to
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +82,7 @@ def build_app(settings: ServerSettings, token: str | None) -> web.Application:
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/status", _status)
     app.router.add_get("/api/v1/cameras", _cameras)
+    app.router.add_get("/api/v1/viewer", _viewer)
     add_static(app)
     app.on_shutdown.append(_close_sockets)
 
@@ -130,6 +131,13 @@ async def _cameras(request: web.Request) -> web.StreamResponse:
     return web.json_response(request.app[HUB].cameras)
 
 
+async def _viewer(request: web.Request) -> web.StreamResponse:
+    """How the viewer page connects on this host, and through which ICE servers."""
+    hub = request.app[HUB]
+    servers = ice_servers_to(hub.ice_servers)
+    return web.json_response({"transport": "websocket", **servers, "cameras": hub.cameras, "relayOnly": False})
+
+
 async def serve(
     settings: Settings,
     *,
@@ -152,8 +160,6 @@ def print_links(links: Sequence[str], info: TokenInfo) -> None:
     show = sys.stdout.isatty() or info.token is None
     lines = [f"  {link if show else link.partition('?')[0]}" for link in links]
     if not show:
-        lines.append(
-            f"  (the token is in {info.path})" if info.path else "  (the token is the configured one)"
-        )
+        lines.append(f"  (the token is in {info.path})" if info.path else "  (the token is the configured one)")
     sys.stdout.write("edgecam signaling server:\n" + "\n".join(lines) + "\n")
     sys.stdout.flush()

@@ -40,7 +40,7 @@ class Hub:
         anonymous_cameras: bool = True,
         cameras_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._ice_servers = tuple(ice_servers)
+        self.ice_servers = tuple(ice_servers)
         self._token_matches = token_matches
         self._anonymous_cameras = anonymous_cameras
         self.registry = Registry(max_cameras, max_viewers, cameras_changed)
@@ -50,7 +50,7 @@ class Hub:
         """A client has connected: welcome it."""
         client = Client(link, vouched)
         self.clients.add(client)
-        client.send(wire.Welcome(self._ice_servers))
+        client.send(wire.Welcome(self.ice_servers))
         return client
 
     def disconnect(self, client: Client) -> None:
@@ -89,7 +89,7 @@ class Hub:
     def _dispatch(self, client: Client, message: wire.Message | wire.Unknown) -> None:
         match message:
             case wire.GetTurnConfig():
-                client.send(wire.TurnConfig(self._ice_servers))
+                client.send(wire.TurnConfig(self.ice_servers))
             case wire.Register():
                 self._register(client, message)
             case wire.Offer() | wire.Answer() | wire.IceCandidate():
@@ -117,14 +117,14 @@ class Hub:
             self._register_camera(client, request)
         elif request.listing and not (request.camera_id or request.peer_id or request.offers):
             client.listing = True  # wants to see the list only; registers again with a cameraId to watch
-            client.send(wire.Registered("receiver", self._ice_servers, cameras=self.registry.entries))
+            client.send(wire.Registered("receiver", self.ice_servers, cameras=self.registry.entries))
         else:
             self._register_viewer(client, request)
 
     def _register_camera(self, client: Client, request: wire.Register) -> None:
         again = client.seat is not None
         seat = self.registry.seat_camera(client, request)
-        client.send(wire.Registered("sender", self._ice_servers, camera_id=request.camera_id))
+        client.send(wire.Registered("sender", self.ice_servers, camera_id=request.camera_id))
         if not again:
             log.info("camera.registered", camera=seat.camera.id, remote=client.link.remote)
             self.registry.greet_camera(seat)
@@ -133,7 +133,7 @@ class Hub:
         seat = self.registry.seat_viewer(client, request)
         client.listing = not seat.plain
         listed = None if seat.plain else self.registry.entries
-        client.send(wire.Registered("receiver", self._ice_servers, *seat.ids, cameras=listed))
+        client.send(wire.Registered("receiver", self.ice_servers, *seat.ids, cameras=listed))
         self.registry.greet_viewer(seat)
 
     def _relay_to_viewer(self, seat: CameraSeat, message: Relayed) -> None:
@@ -148,7 +148,7 @@ class Hub:
 
     def _relay_to_camera(self, seat: ViewerSeat, message: Relayed) -> None:
         camera = seat.camera
-        if camera is None or camera.seat is None or seat not in camera.served:
+        if camera is None or camera.seat is None or not camera.serves(seat):
             if isinstance(message, wire.Offer):
                 seat.client.send(wire.Error("no sender is connected", "peer-absent", *seat.ids))
             return

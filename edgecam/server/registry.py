@@ -15,9 +15,7 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_CAMERA = "camera"  # the id of a sender that names none
 CLOSE_REPLACED = 4001  # the same camera instance or viewer has connected anew: do not reconnect
-_PROPOSED_PEER = re.compile(
-    r".{16,64}"
-)  # a shorter id could be guessed, and with it the viewer's place taken
+_PROPOSED_PEER = re.compile(r".{16,64}")  # a shorter id could be guessed, and with it the viewer's place taken
 
 
 class Refusal(Exception):  # noqa: N818 - an answer to the client, not a fault
@@ -53,9 +51,7 @@ class Registry:
         """Register a camera; the caller confirms, then calls `greet_camera`. Raises Refusal."""
         name = request.camera_id or DEFAULT_CAMERA
         camera = self.cameras.get(name) or Camera(name)
-        if isinstance(client.seat, ViewerSeat) or (
-            client.seat is not None and client.seat.camera is not camera
-        ):
+        if isinstance(client.seat, ViewerSeat) or (client.seat is not None and client.seat.camera is not camera):
             raise Refusal("this connection is already registered as something else", "already-registered")
         holder = camera.seat
         if holder is None:
@@ -78,9 +74,7 @@ class Registry:
     def greet_camera(self, seat: CameraSeat) -> None:
         """Bring a camera that has just registered and those who wait for it together."""
         camera = seat.camera
-        for viewer in [
-            v for v in self.viewers if not v.wanted and (v.camera is None or v.camera.seat is None)
-        ]:
+        for viewer in [v for v in self.viewers if not v.wanted and (v.camera is None or v.camera.seat is None)]:
             self._unbind(viewer)
             camera.viewers[viewer.peer_id], viewer.camera = viewer, camera
         for viewer in camera.served:
@@ -115,11 +109,11 @@ class Registry:
             return
         if seat.wanted:
             self.cameras.setdefault(camera.id, camera)
-        before = camera.served
+        displaced = camera.latest
         camera.viewers[seat.peer_id] = seat
         if camera.seat is None:
             return
-        for displaced in set(before) - set(camera.served):
+        if displaced is not None and not camera.serves(displaced):
             displaced.tell_disconnected()
         seat.tell_connected()
         camera.seat.tell_connected(seat)
@@ -140,7 +134,7 @@ class Registry:
         camera = seat.camera
         if camera is None or camera.viewers.get(seat.peer_id) is not seat:
             return
-        was_served = seat in camera.served
+        was_served = camera.serves(seat)
         self._unbind(seat)
         if camera.seat is None or not was_served:
             return

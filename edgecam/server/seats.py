@@ -109,6 +109,10 @@ class Camera:
             return (self.latest,) if self.latest is not None else ()
         return tuple(self.viewers.values())
 
+    def serves(self, viewer: ViewerSeat) -> bool:
+        """Whether the camera, if it is here, talks to this one of its viewers."""
+        return self.seat is None or not self.seat.plain or self.latest is viewer
+
     @property
     def entry(self) -> wire.CameraEntry:
         return wire.CameraEntry(self.id, self.title or self.id, self.seat is not None)

@@ -16,9 +16,7 @@ from edgecam.signaling import wire
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT = (
-    10.0  # seconds between pings; aiohttp gives the pong half of it, so a dead peer is gone within 15 s
-)
+HEARTBEAT = 10.0  # seconds between pings; aiohttp gives the pong half of it, so a dead peer is gone within 15 s
 CLOSE_TIMEOUT = 1.0  # seconds that a closing handshake may take
 # What may wait for one slow client before it is cut off: enough for a camera whose viewers all join at once.
 QUEUE_MESSAGES = 2048
@@ -56,9 +54,7 @@ class Socket:
         self._queued_bytes += len(text)
         self._ready.set()
         if len(self._queue) > QUEUE_MESSAGES or self._queued_bytes > QUEUE_BYTES:
-            log.warning(
-                "client.cut-off", remote=self.remote, reason="it reads too slowly", queued=len(self._queue)
-            )
+            log.warning("client.cut-off", remote=self.remote, reason="it reads too slowly", queued=len(self._queue))
             self._closing = True
             self._queue.clear()
             if self._transport is not None:

@@ -96,9 +96,7 @@ class _Peer:
 class Exchange:
     """Negotiates with the viewers of one camera over one connection; its tasks belong to `group`."""
 
-    def __init__(
-        self, via: str, camera: str, sessions: Sessions, outgoing: Outgoing, group: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, via: str, camera: str, sessions: Sessions, outgoing: Outgoing, group: asyncio.TaskGroup) -> None:
         self.ice_servers: Sequence[IceServer] = ()
         self._via = via
         self._camera = camera
@@ -161,9 +159,7 @@ class Exchange:
         except (NegotiationError, ViewerRefusedError) as error:
             await self._refuse(peer.id, error)
         except TimeoutError:
-            await self._refuse(
-                peer.id, NegotiationError("negotiation took too long", code="negotiation-timeout")
-            )
+            await self._refuse(peer.id, NegotiationError("negotiation took too long", code="negotiation-timeout"))
         except Exception:
             log.exception("negotiation.crashed", via=self._via, camera=self._camera, peer=peer.id[:6])
             await self._refuse(peer.id, NegotiationError("the camera failed to negotiate", code="internal"))

@@ -99,11 +99,7 @@ def candidate(body: Mapping[str, object]) -> Candidate | None:
         around, value = value, value.get("candidate")
     if value is None or value == "":
         return None
-    if (
-        not isinstance(value, str)
-        or len(_octets(value)) > MAX_CANDIDATE_BYTES
-        or _CONTROLS.search(value.strip())
-    ):
+    if not isinstance(value, str) or len(_octets(value)) > MAX_CANDIDATE_BYTES or _CONTROLS.search(value.strip()):
         raise WireError(f"candidate must be one line of up to {MAX_CANDIDATE_BYTES} bytes")
     text = value.strip()
     if not text:

@@ -41,9 +41,7 @@ def unreachable(error: Exception, url: str, section: str) -> SignalingError:
             "it did not answer in time",
             "check that it runs and that no firewall is between, or correct ",
         )
-    elif isinstance(error, aiohttp.ClientConnectorError) and isinstance(
-        error.os_error, ConnectionRefusedError
-    ):
+    elif isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
         cause, remedy = "nothing listens on that port", "start the server, or correct "
     elif isinstance(error, aiohttp.ClientConnectorError):
         cause, remedy = (

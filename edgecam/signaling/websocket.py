@@ -69,9 +69,7 @@ class WebsocketCamera:
             async with asyncio.TaskGroup() as group:
                 connection = _Connection(ws, self._camera)
                 exchange = Exchange(self._via, self._camera, self._sessions, connection, group)
-                group.create_task(
-                    self._keep_registered(connection), name=f"{self._via}.{self._camera}.register"
-                )
+                group.create_task(self._keep_registered(connection), name=f"{self._via}.{self._camera}.register")
                 async for text in connection.texts():
                     self._take_text(connection, exchange, text)
                 raise SignalingError(
@@ -159,17 +157,13 @@ class WebsocketCamera:
             case wire.IceCandidate(candidate, peer):
                 exchange.receive(peer or ONLY_PEER, RemoteCandidate(candidate))
             case _:
-                log.debug(
-                    "message.ignored", via=self._via, camera=self._camera, message=type(message).__name__
-                )
+                log.debug("message.ignored", via=self._via, camera=self._camera, message=type(message).__name__)
 
     def _take_error(self, connection: _Connection, error: wire.Error) -> None:
         if not connection.registered:
             connection.reply(error)
         elif error.code != "peer-absent" and connection.is_news(error.message):
-            log.warning(
-                "server.error", via=self._via, camera=self._camera, message=error.message, code=error.code
-            )
+            log.warning("server.error", via=self._via, camera=self._camera, message=error.message, code=error.code)
 
 
 class _Connection:
@@ -201,9 +195,7 @@ class _Connection:
         try:
             await self._ws.send_str(wire.encode(message))
         except (ConnectionError, aiohttp.ClientError) as error:
-            raise SignalingError(
-                "the connection to the signaling server broke", code="signaling-lost"
-            ) from error
+            raise SignalingError("the connection to the signaling server broke", code="signaling-lost") from error
 
     def reply(self, reply: wire.Registered | wire.Error) -> None:
         """Hand the answer to `register` to who waits for it."""

@@ -185,9 +185,7 @@ def decode(text: str) -> Message | Unknown:
         case "get-turn-config":
             return GetTurnConfig()
         case "error":
-            return Error(
-                fields.line(body, "message", limit=500), fields.line(body, "code", limit=64), *_who(body)
-            )
+            return Error(fields.line(body, "message", limit=500), fields.line(body, "code", limit=64), *_who(body))
         case _:
             return _decode_configuration(kind, body)
 

@@ -105,7 +105,8 @@ async def town(token: str | None = None, **settings: object) -> AsyncIterator[To
     """The server with these `[server]` settings."""
     section = ServerSettings.model_validate({"listen": "127.0.0.1:0", "token": SecretStr(token or ""), **settings})
     async with listening(build_app(section, token), section.address, name="server") as bound:
-        async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session, AsyncExitStack() as stack:
             yield Town(bound, session, stack)
 
 

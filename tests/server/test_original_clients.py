@@ -136,3 +136,17 @@ def test_an_original_receiver_gets_the_first_of_many_cameras() -> None:
         await yard.nothing_more()
 
     play(script)
+
+
+def test_the_viewer_page_learns_its_ice_servers_and_cameras_before_it_connects() -> None:
+    async def script(town: Town) -> None:
+        await town.camera("front")
+        entry = {"id": "front", "title": "front", "online": True, "viewers": 0}
+        assert await town.json("/api/v1/viewer") == {
+            "transport": "websocket",
+            **ICE,
+            "cameras": [entry],
+            "relayOnly": False,
+        }
+
+    play(script, ice_servers=SERVERS)
