@@ -69,6 +69,6 @@ class NegotiationError(EdgecamError):
 
 
 class ViewerRefusedError(EdgecamError):
-    """A viewer cannot be served now; codes: viewers-full, camera-unknown, shutting-down."""
+    """A viewer cannot be served now; codes: viewers-full, camera-unknown, turn-unusable, shutting-down."""
 
     code = "viewers-full"

@@ -68,3 +68,8 @@ def with_profile_level_id(sdp: str, profile_level_id: str) -> str:
         return match[1] + (profile if constrained else negotiated[:4]) + level
 
     return _FMTP.sub(correct, sdp)
+
+
+def has_relay_candidate(sdp: str) -> bool:
+    """Whether a description offers a TURN relay's address (RFC 8839 section 5.1)."""
+    return " typ relay" in sdp

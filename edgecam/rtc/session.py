@@ -42,6 +42,8 @@ class ViewerSession:
             RTCIceServer(urls=list(s.urls), username=s.username or None, credential=s.credential.get_secret_value() or None)
             for s in ice_servers
         ]
+        # aiortc uses the first one and no other.
+        self.turn_url = next((url for s in ice_servers for url in s.urls if url.startswith("turn")), None)
         self._ended = asyncio.Event()
         self._connected = asyncio.Event()
         self._reason = "closed"
@@ -108,8 +110,9 @@ class ViewerSession:
         return self._reason
 
     def end(self, reason: str) -> None:
-        """Ask `run()` to finish."""
-        self._reason = reason
+        """Ask `run()` to finish; the first reason counts."""
+        if not self._ended.is_set():
+            self._reason = reason
         self._connected.set()
         self._ended.set()
 
@@ -164,6 +167,7 @@ class ViewerSession:
             sdp.require_sending(text)
         # Bundling may have moved the sender to another transport, so the tap is laid after negotiation.
         aiortc_private.observe_rtcp(self._sender, self._heard)
+        self._sender.transport.on("statechange", self._dtls_changed)
         return sdp.with_profile_level_id(text, self.pipeline.profile_level_id)
 
     def _state_changed(self) -> None:
@@ -174,6 +178,11 @@ class ViewerSession:
             self._connected.set()
         elif state in {"failed", "closed"}:
             self.end("the viewer is gone (no ICE consent)" if self.connected_at else "no path to the viewer (ICE failed)")
+
+    def _dtls_changed(self) -> None:
+        transport = self._sender.transport
+        if transport.state == "closed" and transport.transport.state == "completed":
+            self.end("the viewer hung up")
 
     def _heard(self, data: bytes) -> None:
         for item in feedback.parse(data, self._ssrc):

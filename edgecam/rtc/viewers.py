@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from edgecam.errors import ViewerRefusedError
+from edgecam.errors import EdgecamError, ViewerRefusedError
 from edgecam.media.pipeline import Pipeline
 from edgecam.peers import Candidate, PeerKey
 from edgecam.rtc import aiortc_private
 from edgecam.rtc.candidates import EarlyCandidates
+from edgecam.rtc.relay import Relay
 from edgecam.rtc.session import ViewerSession
 from edgecam.settings import IceServer, IceSettings, ViewerSettings
 
@@ -31,6 +32,7 @@ class Viewers:
         self._settings = settings
         self._sessions: dict[PeerKey, ViewerSession] = {}
         self._early = EarlyCandidates()
+        self.relay = Relay(ice.policy)
         self._group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -133,7 +135,11 @@ class Viewers:
         """Run a new session's first step and, when it succeeds, the session; a failed one leaves nothing behind."""
         try:
             description = await negotiation
-        except BaseException:
+            self.relay.gathered(session.turn_url, description)
+        except BaseException as error:
+            if isinstance(error, EdgecamError):
+                key = session.key
+                log.info("viewer.refused", camera=key.camera, via=key.via, viewer=key.peer, reason=str(error), code=error.code)
             self._forget(session)
             if self._group is not None:
                 session.end("negotiation failed")

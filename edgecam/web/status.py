@@ -28,6 +28,7 @@ async def status_document(context: WebContext) -> dict[str, Any]:
         "viewers": [await _viewer(session) for session in context.viewers],
         "viewers_served": context.viewers.served,
         "viewers_refused": context.viewers.refused,
+        "relay": context.viewers.relay.as_dict(),
         "signaling": [_signaling(line, context) for line in context.signaling],
     }
 

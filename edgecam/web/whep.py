@@ -16,7 +16,7 @@ from edgecam.web.context import CONTEXT
 
 VIA = "whep"
 MAX_SDP = 128 * 1024  # bytes
-_STATUS = {"camera-unknown": 404, "viewers-full": 503, "shutting-down": 503, "sdp-no-h264": 406}
+_STATUS = {"camera-unknown": 404, "viewers-full": 503, "shutting-down": 503, "turn-unusable": 503, "sdp-no-h264": 406}
 
 routes = web.RouteTableDef()
 

@@ -14,7 +14,6 @@ from aiortc import RTCIceServer, RTCPeerConnection
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, pack_remb_fci
 
 from edgecam.rtc import aiortc_private, feedback
-from edgecam.settings import IceSettings
 from tests.peers.viewer import Viewer
 from tests.rtc.scene import Scene, scene
 
@@ -98,8 +97,12 @@ def test_a_viewer_without_any_candidate_is_found_by_its_own_checks() -> None:
 
 def test_relay_only_gathers_nothing_else() -> None:
     async def scenario() -> str:
-        async with scene(ice=IceSettings(policy="relay")) as stage, Viewer() as viewer:
-            return await stage.viewers.answer(stage.key(), await viewer.offer())
+        pc = RTCPeerConnection(aiortc_private.configuration([], relay_only=True))
+        aiortc_private.enforce_relay(pc.addTransceiver("video").sender)
+        await pc.setLocalDescription(await pc.createOffer())
+        description = str(pc.localDescription.sdp)
+        await pc.close()
+        return description
 
     assert "a=candidate" not in asyncio.run(scenario())
 
