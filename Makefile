@@ -34,6 +34,7 @@ contract-%: .cache/contract-%/.installed
 	@echo "== contract tests, aiortc $*"
 	@.cache/contract-$*/bin/python -m pytest -q -p no:cacheprovider tests/contract tests/settings
 
+.PRECIOUS: .cache/contract-%/.installed
 .cache/contract-%/.installed: Makefile scripts/venv.sh
 	@scripts/venv.sh $(@D) $(CONTRACT_$*) 'pytest>=8.3' 'pytest-timeout>=2.3'
 	@touch $@

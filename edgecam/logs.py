@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -80,7 +81,12 @@ class _PatientStreamHandler(logging.StreamHandler[TextIO]):
     """A stream handler that says nothing about its own failures: there is nowhere left to say it."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        pass
+        if isinstance(sys.exception(), BrokenPipeError):
+            # What is stuck in the buffer would fail again when Python exits, and turn the exit code into 120.
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self.stream.fileno())
+                os.close(nowhere)
 
 
 def _common() -> list[Processor]:

@@ -44,4 +44,4 @@ if ! "$directory/bin/python" -c 'import pip' 2>/dev/null; then
 fi
 
 echo "installing into $directory (the first time takes a minute)"
-"$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@"
+"$directory/bin/python" -m pip install -qq --disable-pip-version-check --no-input "$@"

@@ -139,6 +139,7 @@ def test_a_closed_pipe_never_raises() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
     ) as process:
         assert process.stderr
         process.stderr.close()
