@@ -44,6 +44,15 @@ def die_with_parent() -> None:
         os._exit(0)
 
 
+def die_of(error: BaseException | None) -> NoReturn:
+    """Say it, and end without waiting for threads that may be inside a driver."""
+    if isinstance(error, BrokenPipeError | ConnectionResetError):
+        os._exit(0)  # the daemon has gone
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(EX_SOFTWARE)
+
+
 def make_source(config: ChildConfig) -> FrameSource:
     """The source that the config names; imports only what that one needs."""
     if config.source == "test":
@@ -144,6 +153,7 @@ def serve(orders: Orders, link: DaemonLink) -> NoReturn:
 
 def main() -> NoReturn:
     faulthandler.enable()
+    threading.excepthook = lambda arguments: die_of(arguments.exc_value)
     die_with_parent()
     # FFmpeg's own printing, not PyAV's: that takes the GIL from inside FFmpeg's threads.
     av.logging.restore_default_callback()
@@ -155,12 +165,8 @@ def main() -> NoReturn:
     except CaptureError as error:
         link.message(Kind.FAILED, {"code": error.code, "message": error.message, "remedy": error.remedy})
         os._exit(1)
-    except (BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # the daemon has gone
-    except BaseException:  # noqa: BLE001 - the last line of defence: say it, and do not wait for threads inside drivers
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(EX_SOFTWARE)
+    except BaseException as error:  # noqa: BLE001 - the last line of defence
+        die_of(error)
 
 
 if __name__ == "__main__":

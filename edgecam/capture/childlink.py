@@ -14,6 +14,7 @@ from edgecam.media.types import RTP_CLOCK, AccessUnit, CaptureReport, EncoderDem
 
 IMPORT_TIMEOUT = 10.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
 MAX_UNREAD_DEMANDS = 64 << 10  # bytes; a child that reads nothing gets no more demands
+SLOWEST_PICTURES = 2.5  # picture intervals that are never a stall
 PROBING = "probing "  # in front of the encoder's name, in a phase
 
 
@@ -34,6 +35,10 @@ class Limits:
 
     start: float
     stall: float
+
+    def at_least(self, seconds: float) -> Limits:
+        """Limits that a camera of one picture in many seconds can keep."""
+        return Limits(max(self.start, seconds), max(self.stall, seconds))
 
 
 class Deadline:
@@ -146,6 +151,7 @@ class ChildLink(asyncio.BufferedProtocol):
         elif kind is Kind.OPENED:
             self.info = wire.decode_info(payload)
             self.phase = "opened"
+            self._limits = self._limits.at_least(SLOWEST_PICTURES / self.info.fps)
             self._deadline.move(self._limits.start)
             self._sink.opened(self.info)
         elif kind is Kind.REPORT:

@@ -11,6 +11,7 @@ import av
 from edgecam.capture.daemonlink import DaemonLink
 from edgecam.capture.encoder import Encoded, H264Encoder
 from edgecam.capture.frames import Captured, LatestFrame
+from edgecam.errors import CaptureError
 from edgecam.media.types import CaptureReport
 
 MIN_GAIN_NS = 10_000_000  # a keyframe that much earlier is worth encoding a picture twice
@@ -92,7 +93,14 @@ class EncodeLoop:
         if self._gap and self._link.caught_up():
             keyframe = True
         started_ns = time.monotonic_ns()
-        units = self._encoder.encode(frame, captured_ns, keyframe)
+        try:
+            units = self._encoder.encode(frame, captured_ns, keyframe)
+        except av.FFmpegError as error:
+            raise CaptureError(
+                f"{self._encoder.name} failed ({error.strerror})",
+                remedy='set encoder = "libx264" if this repeats',
+                code="encoder-failed",
+            ) from error
         self._last_encode_ns = time.monotonic_ns() - started_ns
         self._encode_seconds += self._last_encode_ns / 1e9
         for unit in units:

@@ -86,7 +86,13 @@ class CaptureProcess:
 
     def _refuse_missing_device(self) -> None:
         """No process is needed to see that there is no camera."""
-        if self._settings.source == "v4l2" and not Path(self._settings.device).exists():
+        if self._settings.source != "v4l2":
+            return
+        try:
+            there = Path(self._settings.device).exists()
+        except OSError:
+            return  # the child is refused too, and knows the words
+        if not there:
             raise absent(self._settings.device)
 
     async def _death(self, child: Child) -> CaptureError:
@@ -114,10 +120,10 @@ class CaptureProcess:
         suspect = ""
         if link.phase.startswith(PROBING) and error.code in {"encoder-failed", "capture-crashed"}:
             suspect = link.phase.removeprefix(PROBING)
-        elif link.encoder_stuck and link.info is not None:
+        elif link.info is not None and (link.encoder_stuck or error.code == "encoder-failed"):
             suspect = link.info.encoder
         if suspect and suspect != LAST_RESORT and self._settings.encoder == "auto":
-            self._skip_encoders[suspect] = "it hung or crashed the capture process before"
+            self._skip_encoders[suspect] = "it hung, crashed or failed before"
             log.warning("encoder.left_out", camera=self.name, encoder=suspect)
 
 

@@ -24,6 +24,7 @@ STDERR_LINES = 60  # of what a dead child said, kept for the error
 STDERR_LINE_CHARS = 500
 # A child killed while a driver holds it (state D) may stay for hours: after this long it is the kernel's.
 REAP_TIMEOUT = 1.0  # seconds
+PRIVATE = ("EDGECAM_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")  # no business of a capture process
 SOCKET_BUFFER = 4 << 20  # bytes asked for; the kernel gives what net.core.wmem_max allows
 
 
@@ -81,9 +82,9 @@ class Child(asyncio.SubprocessProtocol):
 
 
 def child_environment() -> dict[str, str]:
-    """Ours, plus the way to this very copy of the package when it is not installed."""
+    """Ours without secrets and systemd's sockets, plus the way to this very copy of the package if not installed."""
     home = str(Path(edgecam.__file__).resolve().parents[1])
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE)}
     if home not in (*site.getsitepackages(), site.getusersitepackages()):
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
     return environment

@@ -39,11 +39,12 @@ class VideoFile:
 
     def frames(self) -> Iterator[Captured | None]:
         cap = RateCap(self._max_fps)
-        start_ns = time.monotonic_ns()
+        start_ns: int | None = None
         while True:
             shown, end = 0, 0.0
             for frame, seconds in self._pictures():
                 shown, end = shown + 1, seconds + self._period
+                start_ns = start_ns or time.monotonic_ns()  # opening took its time before
                 due_ns = start_ns + int(seconds * 1e9)
                 if not cap.passes(due_ns):
                     continue
@@ -51,7 +52,7 @@ class VideoFile:
                 if late_ns > MAX_LATE * 1e9:
                     start_ns += late_ns
                 yield Captured(frame, time.monotonic_ns())
-            if not shown:
+            if start_ns is None or not shown:
                 raise self._unreadable("no picture in it can be decoded")
             start_ns += int(end * 1e9)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -40,9 +41,11 @@ def test_what_the_camera_sends_decodes_and_shows_the_time() -> None:
     pictures = decode(unit.data for unit in sink.units)
     assert len(pictures) == len(sink.units)
     wall_ms_of_monotonic = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
-    for unit, picture in zip(sink.units, pictures, strict=True):
-        shown = read_clock_strip(picture)
-        assert abs(shown - (unit.captured_ns // 1_000_000 + wall_ms_of_monotonic) % 2**32) <= 20
+    errors = [
+        abs(read_clock_strip(picture) - (unit.captured_ns // 1_000_000 + wall_ms_of_monotonic) % 2**32)
+        for unit, picture in zip(sink.units, pictures, strict=True)
+    ]
+    assert statistics.median(errors) <= 3  # milliseconds
 
 
 def test_units_are_whole_and_their_times_only_grow() -> None:
@@ -91,7 +94,7 @@ def test_a_slow_camera_does_not_make_a_newcomer_wait_for_its_next_picture() -> N
         return sink.units, waited
 
     units, waited = asyncio.run(watch())
-    assert waited < 0.25
+    assert waited < 0.35  # the next picture is half a second away
     assert len(decode(unit.data for unit in units)) == len(units)
     stamps = [unit.timestamp for unit in units]
     assert stamps == sorted(set(stamps))
@@ -226,3 +229,36 @@ def test_the_capture_process_dies_with_the_daemon(frozen: bool) -> None:
             os.kill(pid, signal.SIGSTOP)  # as deaf as one inside a driver
         daemon.kill()
     assert ends(pid, timeout=5)
+
+
+def test_the_capture_process_imports_nothing_that_would_delay_the_picture() -> None:
+    heavy = ["pydantic", "structlog", "aiohttp", "aiortc", "asyncio", "numpy"]
+    code = f"import sys, edgecam.capture.child; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_secrets_do_not_reach_the_capture_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECAM_WEB__TOKEN", "hush")
+    monkeypatch.setenv("CAMERA_HINT", "passed on")
+
+    async def watch() -> bytes:
+        sink = Recorder()
+        async with running(camera(), sink):
+            await sink.has_units(1)
+            (pid,) = child_pids()
+            return Path(f"/proc/{pid}/environ").read_bytes()
+
+    environment = asyncio.run(watch())
+    assert b"hush" not in environment
+    assert b"CAMERA_HINT=passed on" in environment
+
+
+def test_a_camera_of_one_picture_in_two_seconds_is_not_stalled() -> None:
+    async def watch() -> Recorder:
+        sink = Recorder()
+        async with running(camera(fps=0.5, stall_timeout=0.5, start_timeout=1), sink):
+            await sink.has_units(3)
+        return sink
+
+    assert len(asyncio.run(watch()).units) == 3

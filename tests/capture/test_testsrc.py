@@ -65,5 +65,5 @@ def test_pictures_are_paced_without_drift(fps: float) -> None:
         times.append(captured.captured_ns)
         captured.release()
     source.close()
-    assert (times[-1] - times[0]) / 1e9 == pytest.approx((round(fps) - 1) / fps, abs=0.02)
+    assert (times[-1] - times[0]) / 1e9 == pytest.approx((round(fps) - 1) / fps, abs=0.05)
     assert times == sorted(set(times))

