@@ -9,6 +9,8 @@ from edgecam.errors import NegotiationError
 _FMTP = re.compile(r"^(a=fmtp:(\d+) .*profile-level-id=)([0-9a-fA-F]{6})", re.MULTILINE)
 _H264 = re.compile(r"^a=rtpmap:(\d+) H264/90000", re.MULTILINE | re.IGNORECASE)
 
+_TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup")  # RFC 8839 section 5.4, RFC 8122, RFC 4145
+
 
 def _video_sections(sdp: str) -> list[str]:
     sections = re.split(r"(?m)^(?=m=)", sdp.replace("\r\n", "\n"))
@@ -36,6 +38,19 @@ def require_h264(sdp: str) -> None:
         remedy="use a browser with H.264 (all current ones), or install its H.264 decoder",
         code="sdp-no-h264",
     )
+
+
+def require_transport(sdp: str) -> None:
+    """Raise NegotiationError unless every video section, or the whole description, says how to reach and to trust its
+    sender: aiortc finds out only after the answer has gone out, inside a task of its own."""
+    session = re.split(r"(?m)^m=", sdp.replace("\r\n", "\n"), maxsplit=1)[0]
+    for section in _video_sections(sdp):
+        for name in _TRANSPORT:
+            if not re.search(rf"(?m)^a={name}:\S", session + section):
+                raise NegotiationError(
+                    f"the session description has no a={name}",
+                    remedy="send the description as the browser made it, unchanged",
+                )
 
 
 def require_sending(sdp: str) -> None:

@@ -57,6 +57,7 @@ class ViewerSession:
     async def answer(self, offer_sdp: str) -> str:
         """The complete answer to a viewer's offer. Raises NegotiationError."""
         sdp.require_h264(offer_sdp)
+        sdp.require_transport(offer_sdp)
         pc = self._open()
         async with _negotiation("offer"):
             await pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
@@ -80,6 +81,7 @@ class ViewerSession:
         if self._pc is None or self._pc.signalingState != "have-local-offer":
             return
         sdp.require_h264(answer_sdp)
+        sdp.require_transport(answer_sdp)
         async with _negotiation("answer"):
             await self._pc.setRemoteDescription(RTCSessionDescription(answer_sdp, "answer"))
         self._remote_described.set()

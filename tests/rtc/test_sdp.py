@@ -35,6 +35,22 @@ def test_an_offer_with_h264_is_accepted() -> None:
     sdp.require_h264(H264)
 
 
+TRANSPORT = ("a=ice-ufrag:abcd\r\n", "a=ice-pwd:abcdefghijklmnopqrstuvwx\r\n", "a=fingerprint:sha-256 AB\r\n", "a=setup:actpass\r\n")
+
+
+def test_a_description_with_its_transport_in_the_section_or_for_the_whole_session_is_accepted() -> None:
+    sdp.require_transport(H264 + "".join(TRANSPORT))
+    sdp.require_transport(H264.replace("v=0\r\n", "v=0\r\n" + "".join(TRANSPORT)))
+
+
+@pytest.mark.parametrize("missing", TRANSPORT)
+def test_a_description_that_nobody_could_connect_to_is_refused_before_it_is_answered(missing: str) -> None:
+    with pytest.raises(NegotiationError) as refused:
+        sdp.require_transport(H264 + "".join(TRANSPORT).replace(missing, ""))
+    assert refused.value.code == "sdp-malformed"
+    assert missing.split(":")[0] in refused.value.message
+
+
 def test_the_profile_level_id_becomes_true_of_the_sps() -> None:
     assert "profile-level-id=42c028" in sdp.with_profile_level_id(H264, "42c028")
 
