@@ -53,7 +53,7 @@ def test_video_flows_while_the_signaling_server_is_killed_and_a_newcomer_joins_a
             newcomer.assert_moving()
             assert identities < {viewer["id"] for viewer in daemon.wait_viewers(3)}
         for visit in (watching, passive):
-            until(lambda visit=visit: visit.happened("signaling-closed"), within=5, what="the page noticed")
+            visit.wait_for("window.edgecam.events.some(({type}) => type === 'signaling-closed')")
             visit.wait_frames(FPS)
             visit.assert_same_connection()
             assert visit.state == "playing"

@@ -48,7 +48,7 @@ class Listening(Edgecam):
         own = {**config.get(self.section, {}), "listen": f"{host}:{self.port}"}
         whole = {
             "state_dir": str(state_dir),
-            "log": {"level": "debug", "format": "json"},
+            "log": {"format": "json"},
             **config,
             self.section: own,
         }
