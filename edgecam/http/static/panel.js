@@ -109,6 +109,15 @@ export class Panel {
     this.sparks.g2g.push(latency && latency !== 'differs' ? latency.p50 : null);
   }
 
+  /** Not connected: no figures. */
+  clear() {
+    for (const node of this.byId('panel').querySelectorAll('[id^="stat-"]')) {
+      setText(node, format.NONE);
+      node.title = '';
+    }
+    for (const spark of Object.values(this.sparks)) spark.push(null);
+  }
+
   #showLatency(latency) {
     const node = this.byId('stat-g2g');
     if (latency === null) {

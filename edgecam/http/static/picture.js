@@ -1,6 +1,8 @@
 /** The picture on the page: the video element, and the last frame that stays while a new stream is being fetched. */
 export class Picture {
   #frameRequest = 0;
+  #stream = new MediaStream();
+  #onFirstFrame = () => {};
 
   /** @param {HTMLVideoElement} video @param {HTMLCanvasElement} still */
   constructor(video, still) {
@@ -8,23 +10,28 @@ export class Picture {
     this.still = still;
   }
 
-  /**
-   * Show a new stream.
-   * @param {MediaStreamTrack} track
-   * @param {() => void} onFirstFrame
-   */
-  attachVideo(track, onFirstFrame) {
-    const { video } = this;
-    video.srcObject = new MediaStream([track]);
-    if ('requestVideoFrameCallback' in video) {
-      video.cancelVideoFrameCallback(this.#frameRequest);
-      this.#frameRequest = video.requestVideoFrameCallback(onFirstFrame);
-    }
+  /** Prepare for a new stream; what is shown stays until its first track. @param {() => void} onFirstFrame */
+  begin(onFirstFrame) {
+    this.#stream = new MediaStream();
+    this.#onFirstFrame = onFirstFrame;
   }
 
-  /** @param {MediaStreamTrack} track */
-  attachAudio(track) {
-    this.video.srcObject?.addTrack(track);
+  /** @param {MediaStreamTrack} track  of the stream that `begin` announced; sound and picture in any order */
+  attach(track) {
+    this.#stream.addTrack(track);
+    // A media element without data holds up the load event: with no picture the tab would load for ever.
+    if (document.readyState === 'complete') this.#show();
+    else window.addEventListener('load', () => this.#show(), { once: true });
+  }
+
+  #show() {
+    const { video } = this;
+    if (video.srcObject === this.#stream) return;
+    video.srcObject = this.#stream;
+    if ('requestVideoFrameCallback' in video) {
+      video.cancelVideoFrameCallback(this.#frameRequest);
+      this.#frameRequest = video.requestVideoFrameCallback(this.#onFirstFrame);
+    }
   }
 
   get hasFrame() {

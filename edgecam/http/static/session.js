@@ -44,8 +44,9 @@ export class Session {
     pc.addTransceiver('audio', { direction: 'recvonly' });
     preferH264(video);
     hurry(video.receiver);
-    this.listener.track(video.receiver.track);
-    this.#offer = await pc.createOffer();
+    const offer = pc.createOffer();
+    this.listener.track(video.receiver.track); // costs milliseconds, which making the offer needs anyway
+    this.#offer = await offer;
     return this.#offer.sdp ?? '';
   }
 

@@ -7,13 +7,16 @@
  *   reconnecting  had pictures, calling again
  */
 import { Backoff } from './backoff.js';
-import { api } from './page.js';
+import { askHost } from './host.js';
 import { Session } from './session.js';
-import { WebSocketTransport, WhepTransport, problemOf } from './signaling.js';
+import { WebSocketTransport } from './websocket.js';
+import { WhepTransport } from './whep.js';
 
 // How long each step may take before a fresh call has better odds.
 const ANSWER_MS = 6000; // a camera that opens its device on demand needs a few seconds
-const FIRST_FRAME_MS = 12_000; // a relay behind a dead STUN server is found after about five
+const PATH_MS = 12_000; // a relay behind a dead STUN server is found after about five
+const SLOW_MS = 1500; // a person wants to know what takes so long
+const EMPTY_MS = 60_000; // connected to a camera that has no picture: it will come on this connection
 const FROZEN_MS = 2000; // shown to the person
 const FROZEN_LOST_MS = 6000; // no frames, and ICE agrees that the path is gone
 const FROZEN_HELD_MS = 15_000; // no frames, though the path holds: the camera itself may be recovering
@@ -21,18 +24,19 @@ const TICK_MS = 500;
 
 /**
  * @typedef {import('./signaling.js').Problem} Problem
- * @typedef {{id: string, title?: string, online?: boolean}} Camera
+ * @typedef {import('./host.js').Camera} Camera
  *
  * @typedef {object} StreamListener
  * @property {() => void} changed                     state, problem, frozenMs or nextTryAt changed
  * @property {(type: string, detail?: object) => void} event
- * @property {(report: RTCStatsReport) => void} report  about once a second while connected
+ * @property {(report: RTCStatsReport|null) => void} report  about once a second while connected; null: no longer
  * @property {(cameras: Camera[]) => void} cameras
  * @property {(hasAudio: boolean) => void} audio
  */
 export class Stream {
   #session = null;
   #transport = null;
+  #host = null;
   #ice = { iceServers: [], relayOnly: false };
   #backoff = new Backoff(300, 10_000);
   #retryTimer = 0;
@@ -114,17 +118,18 @@ export class Stream {
     if (this.state !== 'waiting' && this.state !== 'refused') this.#become(this.#fetching);
     this.listener.event('call');
 
-    const config = this.#fetchConfig();
-    if (this.passive) return this.#awaitCall(config);
+    const host = this.#learnHost(); // under way while the offer is made
+    host.catch(() => {}); // seen below, unless this call is replaced before
+    if (this.passive) return this.#awaitCall(host);
 
     const session = this.#newSession();
     try {
-      // The offer is made while the configuration is on its way, and sent before gathering begins.
-      const [sdp, transport] = await Promise.all([session.createOffer(), this.#transport ?? config]);
+      // Sent before gathering begins: the camera can work on its answer meanwhile.
+      const [sdp, transport] = await Promise.all([session.createOffer(), this.#transport ?? host]);
       if (session !== this.#session) return;
       transport.open();
       transport.offer(sdp);
-      await config;
+      await host;
       if (session !== this.#session) return;
       await session.gather(this.#ice);
     } catch (error) {
@@ -132,9 +137,9 @@ export class Stream {
     }
   }
 
-  async #awaitCall(config) {
+  async #awaitCall(host) {
     try {
-      const transport = this.#transport ?? (await config);
+      const transport = this.#transport ?? (await host);
       this.#passiveCalls += 1;
       if (this.#passiveCalls > 1) transport.reset();
       else transport.open();
@@ -143,25 +148,13 @@ export class Stream {
     }
   }
 
-  /** Learn how to reach the camera; the first success makes the transport. Later ones renew TURN credentials. */
-  async #fetchConfig() {
-    const first = this.#transport === null;
-    let response;
-    try {
-      response = await fetch(api('api/v1/viewer'), first ? {} : { cache: 'no-store', signal: AbortSignal.timeout(1500) });
-    } catch {
-      if (!first) return this.#transport;
-      throw problem({ kind: 'unreachable', message: 'The camera host does not answer' });
-    }
-    if (!response.ok) {
-      if (!first && response.status >= 500) return this.#transport;
-      throw problem(await problemOf(response));
-    }
-    const { transport, iceServers = [], relayOnly = false, cameras = [] } = await response.json();
-    this.#ice = { iceServers, relayOnly };
-    this.listener.cameras(cameras);
+  /** How to reach the camera now; the first answer makes the transport. */
+  async #learnHost() {
+    this.#host = await askHost(this.#host);
+    this.#ice = this.#host;
+    this.listener.cameras(this.#host.cameras);
     this.#transport ??=
-      transport === 'websocket'
+      this.#host.transport === 'websocket'
         ? new WebSocketTransport(this.camera, this.#signaling, { passive: this.passive })
         : new WhepTransport(this.camera, this.#signaling);
     return this.#transport;
@@ -172,12 +165,8 @@ export class Stream {
     const session = new Session({
       candidate: (candidate) => this.#transport?.candidate(candidate),
       track: (track) => {
-        if (track.kind === 'audio') {
-          this.picture.attachAudio(track);
-          this.listener.audio(true);
-        } else {
-          this.picture.attachVideo(track, () => this.#frameShown(session));
-        }
+        this.picture.attach(track);
+        if (track.kind === 'audio') this.listener.audio(true);
       },
       down: (message) => {
         if (session === this.#session) this.#fail({ kind: 'unreachable', message });
@@ -185,6 +174,7 @@ export class Stream {
     });
     this.#session = session;
     this.#framesDecoded = 0;
+    this.picture.begin(() => this.#frameShown(session));
     this.listener.audio(false);
     return session;
   }
@@ -281,6 +271,7 @@ export class Stream {
     this.frozenMs = 0;
     session.close();
     this.#transport?.hangUp();
+    this.listener.report(null);
   }
 
   /** Something changed elsewhere: if pictures have stopped, a moment decides instead of the long wait. */
@@ -332,13 +323,19 @@ export class Stream {
     }
     if (session.calling) {
       if (now - session.startedAt > ANSWER_MS) {
-        this.#fail({ kind: 'waiting', code: 'no-answer', message: 'The camera does not answer' });
+        this.#fail({ kind: 'unreachable', code: 'no-answer', message: 'The camera does not answer' });
       }
     } else if (session.firstFrameAt === null) {
-      if (session.answeredAt !== null && now - session.answeredAt > FIRST_FRAME_MS) this.#fail(noPicture(session));
+      if (session.answeredAt !== null) this.#awaitPicture(session, now - session.answeredAt);
     } else {
       this.#watchFrames(session, now);
     }
+  }
+
+  #awaitPicture(session, elapsed) {
+    const found = session.iceConnected ? EMPTY : NO_PATH;
+    if (elapsed > (session.iceConnected ? EMPTY_MS : PATH_MS)) this.#fail(found);
+    else if (session.iceConnected && elapsed > SLOW_MS && this.state !== 'waiting') this.#become('waiting', EMPTY);
   }
 
   #watchFrames(session, now) {
@@ -370,19 +367,14 @@ export class Stream {
   }
 }
 
-/** @param {Session} session @returns {Problem} */
-function noPicture(session) {
-  return session.iceConnected
-    ? { kind: 'waiting', message: 'Connected, but the camera sends no pictures' }
-    : {
-        kind: 'unreachable',
-        message: 'No network path to the camera was found',
-        remedy: 'The network in between may need a TURN relay.',
-      };
-}
-
-/** A Problem that can be thrown. @param {Problem} found */
-const problem = (found) => Object.assign(new Error(found.message), { problem: found });
+/** @type {Problem} */
+const EMPTY = { kind: 'waiting', message: 'Connected; the camera sends no pictures yet' };
+/** @type {Problem} */
+const NO_PATH = {
+  kind: 'unreachable',
+  message: 'No network path to the camera was found',
+  remedy: 'The network in between may need a TURN relay',
+};
 
 /** @param {Error & {problem?: Problem}} error @returns {Problem} */
 const asProblem = (error) => error.problem ?? { kind: 'unreachable', message: error.message };

@@ -74,9 +74,10 @@ function showState() {
   if (playing) offerPlay();
   else {
     byId('btn-play').hidden = true;
-    setText(byId('overlay-title'), state === 'refused' ? (problem?.message ?? STATE.refused) : STATE[state]);
-    const detail = state === 'refused' ? problem?.remedy : sentence(problem);
-    showLine(byId('overlay-detail'), detail || (passive && !problem && 'Waiting for its call'));
+    const refusal = state === 'refused' && problem?.message;
+    setText(byId('overlay-title'), refusal ? sentenceCase(refusal) : STATE[state]);
+    const detail = [!refusal && problem?.message, problem?.remedy].filter(Boolean).map(sentence).join(' ');
+    showLine(byId('overlay-detail'), detail || (passive && 'Waiting for its call.'));
     showLine(byId('overlay-next'), nextTry());
     byId('btn-retry').hidden = problem === null;
   }
@@ -88,11 +89,8 @@ function showLine(node, text) {
   setText(node, text || '');
 }
 
-function sentence(problem) {
-  if (!problem) return '';
-  const message = problem.message.replace(/[.\s]*$/, '');
-  return `${sentenceCase(message)}.${problem.remedy ? ` ${problem.remedy}` : ''}`;
-}
+/** @param {string} text */
+const sentence = (text) => `${sentenceCase(text.replace(/[.\s]*$/, ''))}.`;
 
 function nextTry() {
   if (stream.nextTryAt === null) return '';
@@ -171,6 +169,15 @@ function sampleLatency(now, metadata) {
 if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(sampleLatency);
 
 function showReport(report) {
+  if (report === null) {
+    // Yesterday's figures beside a dimmed picture would be read as today's.
+    previousReport = null;
+    latencies.clear();
+    clocksDiffer = false;
+    panel.clear();
+    setText(byId('summary'), '');
+    return;
+  }
   const now = figures(report, previousReport);
   previousReport = report;
   const latency = latencies.percentiles(performance.now());
@@ -292,7 +299,7 @@ const ACTIONS = {
 for (const [id, action] of Object.values(ACTIONS)) byId(id).addEventListener('click', action);
 byId('btn-retry').addEventListener('click', reconnect);
 byId('btn-play').addEventListener('click', offerPlay);
-byId('stage').addEventListener('dblclick', toggleFullscreen);
+byId('stage').addEventListener('dblclick', ({ target }) => target.closest('button') ?? toggleFullscreen());
 byId('camera').addEventListener('change', ({ target }) => location.assign(viewerPage(target.value)));
 byId('btn-pip').hidden = !document.pictureInPictureEnabled;
 if (!document.pictureInPictureEnabled) delete ACTIONS.p;
