@@ -104,30 +104,34 @@ async def capture_child(camera: str) -> AsyncIterator[tuple[Child, socket.socket
 
     Raises CaptureError (capture-crashed) when it cannot be started.
     """
-    ours, theirs = _socketpair()
-    with theirs:
-        try:
-            _transport, child = await asyncio.get_running_loop().subprocess_exec(
-                lambda: Child(camera),
-                *(sys.executable, "-P", "-m", "edgecam.capture.child", str(theirs.fileno())),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                env=child_environment(),
-            )
-        except BaseException as error:
-            ours.close()
-            if isinstance(error, OSError):
-                raise CaptureError(
-                    f"camera {camera}: cannot start a process: {error.strerror}",
-                    remedy="look for exhausted memory or process limits",
-                    code="capture-crashed",
-                ) from error
-            raise
+    try:
+        child, ours = await _start(camera)
+    except OSError as error:
+        raise CaptureError(
+            f"camera {camera}: cannot start a process: {error.strerror}",
+            remedy="look for exhausted memory, process limits or file descriptors",
+            code="capture-crashed",
+        ) from error
     try:
         yield child, ours
     finally:
         ours.close()
         await child.kill()
+
+
+async def _start(camera: str) -> tuple[Child, socket.socket]:
+    ours, theirs = _socketpair()
+    with theirs, contextlib.ExitStack() as cleanup:
+        cleanup.callback(ours.close)
+        _transport, child = await asyncio.get_running_loop().subprocess_exec(
+            lambda: Child(camera),
+            *(sys.executable, "-P", "-m", "edgecam.capture.child", str(theirs.fileno())),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+            env=child_environment(),
+        )
+        cleanup.pop_all()
+    return child, ours

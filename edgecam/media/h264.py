@@ -71,6 +71,4 @@ def count_slices(data: bytes) -> int:
 
 def parameter_sets(data: bytes) -> bytes:
     """SPS and PPS of a stream (an access unit, an encoder's extradata) with start codes; empty when there are none."""
-    return b"".join(
-        START_CODE + data[begin:end] for begin, end in nal_spans(data) if data[begin] & 0x1F in (SPS, PPS)
-    )
+    return b"".join(START_CODE + data[begin:end] for begin, end in nal_spans(data) if data[begin] & 0x1F in (SPS, PPS))

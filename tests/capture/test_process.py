@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import statistics
 import subprocess
@@ -262,3 +263,21 @@ def test_a_camera_of_one_picture_in_two_seconds_is_not_stalled() -> None:
         return sink
 
     assert len(asyncio.run(watch()).units) == 3
+
+
+def test_a_daemon_out_of_descriptors_tries_again_later() -> None:
+    async def watch() -> None:
+        before, limits = open_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)
+        taken = {int(entry.split()[0]) for entry in before}
+        free = [number for number in range(limits[0]) if number not in taken]
+        for spare in range(6):  # sockets, pipes and /dev/null need more than that
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free[spare], limits[1]))
+            try:
+                with pytest.raises(CaptureError, match="cannot start a process"):
+                    async with asyncio.timeout(5):
+                        await camera().run(Recorder())
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert open_fds() == before
+
+    asyncio.run(watch())
