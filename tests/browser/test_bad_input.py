@@ -176,7 +176,7 @@ def test_a_second_daemon_on_the_same_port_says_which_program_to_stop(scene: Scen
 def test_a_wrong_configuration_ends_with_78_and_the_nearest_key(scene: Scene, tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text('[camera.front]\nsource = "test"\nqualty = "low"\n')
-    for command in (["run", "--config", file], ["check-config", file]):
+    for command in (("run", "--config", file), ("check-config", file)):
         ended = run_edgecam(*command, state_dir=tmp_path)
         assert ended.returncode == 78
         (line,) = complaints(ended.stderr)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.browser.conftest import StartDaemon
-from tests.browser.scenes import FPS, v4l2 as v4l2_camera
+from tests.browser.scenes import FPS
+from tests.browser.scenes import v4l2 as v4l2_camera
 from tests.fakes.v4l2 import FakeV4l2
 from tests.harness.browser import Browser
 

@@ -112,14 +112,14 @@ class Daemon(Listening):
             explain=lambda: self.get("/readyz").text,
         )
 
-    def wait_camera(self, within: float = START_WITHIN, **fields: object) -> dict[str, Any]:
-        """Until the only camera's status holds these values; returns it."""
+    def wait_camera(self, name: str | None = None, within: float = START_WITHIN, **fields: object) -> dict[str, Any]:
+        """Until the status of a camera (the only one) holds these values; returns it."""
 
         def look() -> dict[str, Any] | None:
-            camera = self.camera()
+            camera = self.camera(name)
             return camera if all(camera[key] == value for key, value in fields.items()) else None
 
-        return until(look, within=within, what=f"a camera with {fields}", explain=self.camera)
+        return until(look, within=within, what=f"a camera with {fields}", explain=lambda: self.camera(name))
 
     def wait_viewers(self, count: int, within: float = 15.0) -> list[dict[str, Any]]:
         """Until that many viewers are connected, and no other session is left; returns them."""

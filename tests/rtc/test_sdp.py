@@ -48,7 +48,7 @@ def test_a_description_that_nobody_could_connect_to_is_refused_before_it_is_answ
     with pytest.raises(NegotiationError) as refused:
         sdp.require_transport(H264 + "".join(TRANSPORT).replace(missing, ""))
     assert refused.value.code == "sdp-malformed"
-    assert missing.split(":")[0] in refused.value.message
+    assert missing.partition(":")[0] in refused.value.message
 
 
 def test_the_profile_level_id_becomes_true_of_the_sps() -> None:
