@@ -34,7 +34,7 @@ export function setText(node, text) {
 export const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /**
- * Fetch JSON for ever while the page is visible.
+ * Fetch JSON for ever while the page is visible; the body carries `data-stale` while that fails.
  * @param {URL} url
  * @param {number} periodMs
  * @param {{data: (json: any) => void, failed: (reason: string) => void}} listener
@@ -46,12 +46,14 @@ export function poll(url, periodMs, listener) {
     try {
       const response = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(4000) });
       if (response.status === 401 || response.status === 403) throw new Error('you are not signed in here any more');
-      if (!response.ok) throw new Error(`it answered ${response.status}`);
+      if (!response.ok) throw new Error(`the host answered ${response.status}`);
       listener.data(await response.json());
+      delete document.body.dataset.stale;
     } catch (error) {
       // fetch reports a refused connection as TypeError and a silent host as TimeoutError.
       const silent = error instanceof TypeError || error.name === 'TimeoutError';
-      listener.failed(silent ? 'it does not answer' : error.message);
+      document.body.dataset.stale = '';
+      listener.failed(silent ? 'the host does not answer' : error.message);
     }
     if (!document.hidden) timer = setTimeout(round, periodMs);
   };
