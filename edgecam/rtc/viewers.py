@@ -121,10 +121,10 @@ class Viewers:
         watching = sum(session.key.camera == key.camera for session in self._sessions.values())
         full = None
         if watching >= pipeline.settings.max_viewers:
-            full = f"camera {key.camera!r} already has its {pipeline.settings.max_viewers} viewers"
+            full = f"camera {key.camera!r} is full: {watching} of {pipeline.settings.max_viewers} viewers"
             remedy = f"wait for one to leave, or raise [camera.{key.camera}] max_viewers"
         elif len(self._sessions) >= self._settings.max:
-            full = f"this camera host already has its {self._settings.max} viewers"
+            full = f"this camera host is full: {len(self._sessions)} of {self._settings.max} viewers"
             remedy = "wait for one to leave, or raise [viewers] max"
         if full is not None:
             self.refused += 1
