@@ -121,6 +121,10 @@ class Daemon(Listening):
 
         return until(look, within=within, what=f"a camera with {fields}", explain=lambda: self.camera(name))
 
+    def wait_units(self, name: str, count: int, within: float = 15.0) -> None:
+        """Until that camera has delivered so many access units."""
+        until(lambda: self.camera(name)["units"] >= count, within=within, what=f"{count} access units of {name}")
+
     def wait_viewers(self, count: int, within: float = 15.0) -> list[dict[str, Any]]:
         """Until that many viewers are connected, and no other session is left; returns them."""
 
