@@ -29,7 +29,7 @@ class Backoff:
         """Endless waits: uniform between half of and the whole of min(cap, first * 2**n)."""
         ceiling = self.first
         while True:
-            yield random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, not a secret
+            yield random.uniform(ceiling / 2, ceiling)
             ceiling = min(self.cap, ceiling * 2)
 
 
@@ -57,7 +57,7 @@ async def supervise(run: Callable[[], Awaitable[None]], component: Component, ba
         started = time.monotonic()
         try:
             await run()
-        except Exception as error:  # noqa: BLE001 - this is the place where failures are classified
+        except Exception as error:  # this is the place where failures are classified
             reason = retryable(error)
             if reason is None:
                 raise

@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import aioice.ice
+import aiortc
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender
-
-try:
-    from aiortc import RTCIceTransportPolicy
-except ImportError:  # before aiortc 1.16
-    RTCIceTransportPolicy = None
 
 # aioice asks for consent (RFC 7675) every CONSENT_INTERVAL * [0.8, 1.2] seconds, waits half a second for the answer,
 # and gives up after CONSENT_FAILURES in a row: 5 * (1.2 + 0.5) = 8.5 s at the latest, instead of its 33 s.
@@ -32,8 +28,9 @@ def hasten_consent() -> None:
 
 def configuration(ice_servers: list[Any], *, relay_only: bool) -> RTCConfiguration:
     """An RTCConfiguration; `relay_only` needs `relay_policy` on the peer connection too where aiortc is older."""
-    if relay_only and RTCIceTransportPolicy is not None:
-        return RTCConfiguration(iceServers=ice_servers, iceTransportPolicy=RTCIceTransportPolicy.RELAY)
+    policy: Any = getattr(aiortc, "RTCIceTransportPolicy", None)  # since aiortc 1.16
+    if relay_only and policy is not None:
+        return RTCConfiguration(iceServers=ice_servers, iceTransportPolicy=policy.RELAY)
     return RTCConfiguration(iceServers=ice_servers)
 
 
@@ -50,7 +47,7 @@ def observe_rtcp(sender: RTCRtpSender, observer: Callable[[bytes], None]) -> Non
     """Show every decrypted RTCP compound to `observer` before aiortc parses it; aiortc neither passes feedback on for
     pre-encoded packets nor routes FIR before 1.14. Relies on RTCDtlsTransport looking up `_handle_rtcp_data` on the
     instance for every datagram."""
-    transport = sender.transport
+    transport: Any = sender.transport
     forward = transport._handle_rtcp_data
 
     async def handle(data: bytes) -> None:

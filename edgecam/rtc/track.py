@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -14,7 +15,7 @@ from edgecam.media.types import RTP_CLOCK
 TIME_BASE = Fraction(1, RTP_CLOCK)
 
 
-class CameraTrack(MediaStreamTrack):  # type: ignore[misc]  # aiortc is untyped
+class CameraTrack(MediaStreamTrack):
     """Delivers `av.Packet`s of access units; aiortc packetises them without encoding.
 
     The subscription begins with the first `recv()`, which aiortc calls once the viewer is connected: that is the
@@ -28,7 +29,7 @@ class CameraTrack(MediaStreamTrack):  # type: ignore[misc]  # aiortc is untyped
         self._pipeline = pipeline
         self.subscription: Subscription | None = None
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> av.Packet[Any]:
         if self.readyState != "live":
             raise MediaStreamError
         if self.subscription is None:

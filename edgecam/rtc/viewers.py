@@ -158,7 +158,7 @@ class Viewers:
         bound = log.bind(camera=key.camera, via=key.via, viewer=key.peer)
         try:
             reason = await session.run(self._settings.connect_timeout)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # The per-viewer boundary: whatever one session breaks, the others go on.
             bound.exception("viewer.failed")
         else:

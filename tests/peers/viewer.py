@@ -33,7 +33,8 @@ class Viewer:
     async def offer(self, *, h264_only: bool = False) -> str:
         transceiver = self.pc.addTransceiver("video", direction="recvonly")
         if h264_only:
-            codecs = RTCRtpReceiver.getCapabilities("video").codecs
+            capabilities: Any = RTCRtpReceiver.getCapabilities("video")
+            codecs = capabilities.codecs
             transceiver.setCodecPreferences([c for c in codecs if c.mimeType == "video/H264"])
         await self.pc.setLocalDescription(await self.pc.createOffer())
         return str(self.pc.localDescription.sdp)

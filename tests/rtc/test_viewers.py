@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiortc.rtp import RtcpByePacket, RtcpPacket
@@ -129,21 +130,22 @@ def test_a_viewers_own_microphone_is_not_received() -> None:
 def test_every_viewer_hears_bye_when_the_daemon_stops() -> None:
     async def scenario() -> list[object]:
         heard: list[object] = []
+        said = asyncio.Event()
         async with Viewer() as viewer:
             async with scene() as stage:
                 await viewer.accept(await stage.viewers.answer(stage.key(), await viewer.offer()))
                 await viewer.decoded(3)
-                transport = viewer.receiver.transport
+                transport: Any = viewer.receiver.transport
                 forward = transport._handle_rtcp_data
 
                 async def listen(data: bytes) -> None:
                     heard.extend(p for p in RtcpPacket.parse(data) if isinstance(p, RtcpByePacket))
+                    if heard:
+                        said.set()
                     await forward(data)
 
                 transport._handle_rtcp_data = listen
-            async with asyncio.timeout(2):
-                while not heard:
-                    await asyncio.sleep(0.01)
+            await asyncio.wait_for(said.wait(), 2)
         return heard
 
     assert asyncio.run(scenario())

@@ -38,7 +38,7 @@ async def visit(http: aiohttp.ClientSession, url: str, *, polite: bool) -> None:
             await viewer.accept(await response.text())
         await viewer.decoded(5)
         if polite:
-            async with http.delete(f"{url.split('/whep/')[0]}{resource}") as response:
+            async with http.delete(f"{url.split('/whep/', 1)[0]}{resource}") as response:
                 assert response.status == 200
 
 
