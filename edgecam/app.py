@@ -56,8 +56,7 @@ async def run_daemon(settings: Settings, *, on_open: Callable[[Opened], None] | 
     cameras = [
         (f"camera {p.name}", supervise(p.run, p.component, CAMERA_BACKOFF)) for p in pipelines.values()
     ]
-    notifier = ServiceNotifier()
-    try:
+    with ServiceNotifier() as notifier:
         async with (
             listening(app, settings.web.address, name="web") as address,
             background(*cameras),
@@ -67,9 +66,10 @@ async def run_daemon(settings: Settings, *, on_open: Callable[[Opened], None] | 
         ):
             if on_open is not None:
                 on_open(Opened(urls_of(address, token.token), token))
-            await asyncio.Event().wait()
-    finally:
-        notifier.stopping()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                notifier.stopping()
 
 
 def _pipelines(settings: Settings, board: HealthBoard) -> dict[str, Pipeline]:

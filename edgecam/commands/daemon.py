@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,8 @@ from edgecam import logs
 from edgecam.app import Opened, run_daemon
 from edgecam.config import LoadedConfig, load
 from edgecam.errors import ConfigError
+from edgecam.http.tokens import TokenInfo
+from edgecam.notify import ServiceNotifier
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +40,17 @@ def run(config: Path | None, overrides: Mapping[str, object]) -> int:
 def server(config: Path | None, overrides: Mapping[str, object]) -> int:
     """`edgecam server`: without --config the defaults do when there is no default file."""
     from edgecam.config import DEFAULT_FILE
-    from edgecam.server.app import serve
+    from edgecam.server.app import print_links, serve
 
     loaded: LoadedConfig = load(config, overrides, default_file=DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     logs.configure(loaded.settings.log)
-    return until_signalled(serve(loaded.settings))
+    with ServiceNotifier() as notifier:
+
+        def listening(links: Sequence[str], token: TokenInfo) -> None:
+            print_links(links, token)
+            notifier.ready()
+
+        return until_signalled(serve(loaded.settings, announce=listening))
 
 
 def announce(opened: Opened) -> None:
@@ -55,6 +64,8 @@ def announce(opened: Opened) -> None:
 
 def until_signalled(work: Coroutine[object, object, None]) -> int:
     """Run `work` until it ends or SIGTERM or SIGINT comes; a second signal, or a clean-up that hangs, ends at once."""
+
+    faulthandler.enable()  # a crash, or the watchdog's SIGABRT, leaves the stacks in the journal
 
     async def supervised() -> int:
         task = asyncio.current_task()

@@ -91,6 +91,9 @@ def _bound(runner: web.AppRunner, address: Listen) -> Listen:
 
 
 def _cannot_listen(error: OSError, address: Listen, name: str) -> FatalError:
+    reason = error.errno
+    if reason is None and "could not bind" in str(error):
+        reason = errno.EADDRNOTAVAIL  # asyncio from Python 3.13 on says it without the number
     problem, remedy, code = {
         errno.EADDRINUSE: (
             "the port is in use",
@@ -108,7 +111,7 @@ def _cannot_listen(error: OSError, address: Listen, name: str) -> FatalError:
             "address-absent",
         ),
     }.get(
-        error.errno or 0,
+        reason or 0,
         (error.strerror or str(error), f"check [{name}] listen", "listen-failed"),
     )
     return FatalError(f"cannot listen on {address}: {problem}", remedy=remedy, code=code)
