@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -54,15 +55,15 @@ async def run_daemon(settings: Settings, *, on_open: Callable[[Opened], None] | 
     token = listener_token(settings.web, state_dir_of(settings), "web")
     app = build_app(settings.web, token.token, context)
     cameras = [
-        (f"camera {p.name}", supervise(p.run, p.component, CAMERA_BACKOFF)) for p in pipelines.values()
+        (f"camera {p.name}", partial(supervise, p.run, p.component, CAMERA_BACKOFF)) for p in pipelines.values()
     ]
     with ServiceNotifier() as notifier:
         async with (
             listening(app, settings.web.address, name="web") as address,
             background(*cameras),
             viewers.serving(),
-            background(*((exchange.name, exchange.run()) for exchange in exchanges)),
-            background(("service notifications", _report_to_systemd(board, notifier))),
+            background(*((exchange.name, exchange.run) for exchange in exchanges)),
+            background(("service notifications", partial(_report_to_systemd, board, notifier))),
         ):
             if on_open is not None:
                 on_open(Opened(urls_of(address, token.token), token))

@@ -11,10 +11,11 @@ from edgecam import logs
 from edgecam.app import Opened, run_daemon
 from edgecam.commands.daemon import until_signalled
 from edgecam.config import load
-from edgecam.errors import ConfigError
+from edgecam.errors import ConfigError, FatalError
 from edgecam.http.tokens import TokenInfo, listener_token, state_dir_of
 from edgecam.server.app import serve
 from edgecam.settings import Settings
+from edgecam.supervisor import leaf_errors
 
 CAMERA = "demo"
 
@@ -36,7 +37,18 @@ def demo(
     }
     settings = load(None, {**chosen, **overrides}, environ={}, default_file=None).settings
     logs.configure(settings.log)
-    return until_signalled(_run(settings))
+    try:
+        return until_signalled(_run(settings))
+    except* FatalError as group:
+        raise _for_demo(group) from None
+
+
+def _for_demo(group: ExceptionGroup[FatalError]) -> FatalError:
+    """The first error, with the option of this command to change instead of a setting."""
+    error = next(leaf for leaf in leaf_errors(group) if isinstance(leaf, FatalError))
+    if error.code == "port-busy":
+        return FatalError(error.message, remedy="choose free ones with --port and --web-port", code=error.code)
+    return error
 
 
 def _source(source: str) -> dict[str, object]:

@@ -73,10 +73,12 @@ async def supervise(run: Callable[[], Awaitable[None]], component: Component, ba
 
 
 @asynccontextmanager
-async def background(*jobs: tuple[str, Coroutine[object, object, None]]) -> AsyncIterator[asyncio.TaskGroup]:
+async def background(
+    *jobs: tuple[str, Callable[[], Coroutine[object, object, None]]],
+) -> AsyncIterator[asyncio.TaskGroup]:
     """Run named jobs beside the block and cancel them when it is left; a job that raises cancels the block."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(job, name=name) for name, job in jobs]
+        tasks = [group.create_task(job(), name=name) for name, job in jobs]
         try:
             yield group
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,17 @@ def test_a_missing_demo_source_is_named() -> None:
     result = edgecam("demo", "--source", "/no/such/file.mp4")
     assert result.returncode == 78
     assert "/no/such/file.mp4" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_a_busy_port_is_one_line_that_says_what_to_change(command: str, tmp_path: Path) -> None:
+    config = tmp_path / "edgecam.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        config.write_text(f'[log]\nlevel = "warning"\n[web]\nlisten = "127.0.0.1:{port}"\n[camera.front]\nsource = "test"\n')
+        arguments = ["run", "--config", str(config)] if command == "run" else ["demo", "--port", port, "--web-port", port]
+        result = edgecam(*arguments)
+    assert result.returncode == 1
+    assert "the port is in use" in result.stderr
+    assert ("--port" if command == "demo" else "[web] listen") in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr

@@ -67,7 +67,7 @@ def test_background_jobs_end_with_their_block_and_a_broken_one_ends_the_block() 
             finally:
                 ended.set()
 
-        async with background(("job", job())):
+        async with background(("job", job)):
             await asyncio.sleep(0)
         assert ended.is_set()
 
@@ -75,7 +75,7 @@ def test_background_jobs_end_with_their_block_and_a_broken_one_ends_the_block() 
             raise ValueError("bug")
 
         with pytest.raises(ExceptionGroup):
-            async with background(("broken", broken())):
+            async with background(("broken", broken)):
                 await asyncio.Event().wait()
 
     asyncio.run(asyncio.wait_for(scenario(), 2))

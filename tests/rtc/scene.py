@@ -37,5 +37,5 @@ async def scene(
     camera = camera or CameraSettings(source="test")
     pipeline = Pipeline("front", camera, source, HealthBoard().component("camera.front"))
     viewers = Viewers({"front": pipeline}, ice or IceSettings(), settings or ViewerSettings())
-    async with background(("camera", pipeline.run())), viewers.serving():
+    async with background(("camera", pipeline.run)), viewers.serving():
         yield Scene(source, pipeline, viewers)

@@ -121,7 +121,7 @@ async def daemon(
     board, recorder = HealthBoard(), sessions or Recorder()
     exchange = WebsocketExchange("home", settings, cameras or {"front": "Front door"}, recorder, board, QUICK)
     running = Daemon(exchange, recorder, board)
-    async with background((exchange.name, exchange.run())):
+    async with background((exchange.name, exchange.run)):
         yield running
 
 
