@@ -18,7 +18,7 @@ from tests.rtc.scene import scene
 def test_an_unknown_camera_is_refused_by_name() -> None:
     async def scenario() -> None:
         async with scene() as stage, Viewer() as viewer:
-            with pytest.raises(ViewerRefusedError, match="no camera 'attic'.*cameras here: front"):
+            with pytest.raises(ViewerRefusedError, match=r"no camera 'attic'.*cameras here: front"):
                 await stage.viewers.answer(stage.key(camera="attic"), await viewer.offer())
 
     asyncio.run(scenario())
