@@ -5,6 +5,7 @@ Checked on aiortc 1.11, 1.15 and the newest by tests/contract/; each function na
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,40 @@ def enforce_relay(sender: RTCRtpSender) -> None:
     if not hasattr(connection, "_transport_policy"):
         raise AttributeError("aioice.Connection has no _transport_policy")
     connection._transport_policy = aioice.TransportPolicy.RELAY
+
+
+def hasten_connect(sender: RTCRtpSender) -> None:
+    """Go on to DTLS the moment ICE has a nominated pair. aioice looks every 20 ms whether its checks are over, which
+    delays each viewer's first picture by as much. Call once the transports are bundled, before the session connects.
+
+    Relies on aiortc awaiting `_connection.connect()` found on the instance, on aioice calling `check_complete(pair)`
+    on the instance when a check has ended, and on `_nominated[1]` being what data is sent to.
+    """
+    connection: Any = sender.transport.transport._connection
+    connect, check_complete = connection.connect, connection.check_complete
+    nominated = asyncio.Event()
+
+    def complete(pair: Any) -> None:
+        check_complete(pair)
+        if connection._nominated.get(1) is not None:
+            nominated.set()
+
+    async def connect_at_once() -> None:
+        # What is left of connect() after nomination (ending other checks, starting to ask for consent) may come later.
+        whole = asyncio.create_task(connect(), name="ice connect")
+        whole.add_done_callback(lambda task: task.cancelled() or task.exception())
+        early = asyncio.create_task(nominated.wait(), name="ice nomination")
+        try:
+            await asyncio.wait({whole, early}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            whole.cancel()
+            raise
+        finally:
+            early.cancel()
+        if whole.done():
+            whole.result()
+
+    connection.check_complete, connection.connect = complete, connect_at_once
 
 
 def observe_rtcp(sender: RTCRtpSender, observer: Callable[[bytes], None]) -> None:

@@ -62,6 +62,7 @@ class ViewerSession:
         async with _negotiation("offer"):
             await pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
             self._remote_described.set()
+            aiortc_private.hasten_connect(self._sender)
             for transceiver in pc.getTransceivers():
                 if transceiver.sender is not self._sender:
                     # A viewer's own camera or microphone: nobody here would consume it.
@@ -72,6 +73,7 @@ class ViewerSession:
     async def offer(self) -> str:
         """A complete offer from the camera."""
         pc = self._open()
+        aiortc_private.hasten_connect(self._sender)
         async with _negotiation("our own offer"):
             await pc.setLocalDescription(await pc.createOffer())
         return self._described()
