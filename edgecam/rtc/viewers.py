@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,7 @@ from edgecam.settings import IceServer, IceSettings, ViewerSettings
 
 log = structlog.get_logger(__name__)
 
+REMEMBERED = 256  # ended sessions that are still known to have existed
 
 class Viewers:
     """Implements `peers.Sessions` for every way a viewer may come. Open with `async with viewers.serving()`."""
@@ -31,6 +33,7 @@ class Viewers:
         self._ice = ice
         self._settings = settings
         self._sessions: dict[PeerKey, ViewerSession] = {}
+        self._ended: deque[PeerKey] = deque(maxlen=REMEMBERED)
         self._early = EarlyCandidates()
         self.relay = Relay(ice.policy)
         self._group: asyncio.TaskGroup | None = None
@@ -57,6 +60,10 @@ class Viewers:
     def knows(self, key: PeerKey) -> bool:
         """Whether that viewer has a session, connected or not."""
         return key in self._sessions
+
+    def knew(self, key: PeerKey) -> bool:
+        """Whether that viewer had a session that ended not long ago."""
+        return key in self._ended
 
     # peers.Sessions
 
@@ -169,3 +176,4 @@ class Viewers:
     def _forget(self, session: ViewerSession) -> None:
         if self._sessions.get(session.key) is session:
             del self._sessions[session.key]
+            self._ended.append(session.key)

@@ -75,9 +75,10 @@ async def trickle(request: web.Request) -> web.Response:
 
 @routes.delete("/whep/{camera}/{session}")
 async def leave(request: web.Request) -> web.Response:
+    """Idempotent (RFC 9110 section 9.2.2): a player closes its connection as well, and either may arrive first."""
     viewers = request.app[CONTEXT].viewers
     key = _key(request)
-    if not viewers.knows(key):
-        return problem(ViewerRefusedError("there is no such session", remedy="it has already ended", code="session-unknown"), 404)
+    if not viewers.knows(key) and not viewers.knew(key):
+        return problem(ViewerRefusedError("there is no such session", remedy="POST a new offer", code="session-unknown"), 404)
     await viewers.close(key, "the viewer left")
     return web.Response(status=200)
