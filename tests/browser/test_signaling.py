@@ -113,7 +113,7 @@ def test_one_viewer_too_many_reads_why_and_joins_when_there_is_room(scene: Scene
         first.wait_playing()
         with browser.visit(scene.page("solo", query)) as late:
             late.wait_for("window.edgecam && window.edgecam.state === 'refused'")
-            assert "already has" in late.page.locator("#overlay-title").inner_text()
+            assert "is full" in late.page.locator("#overlay-title").inner_text()
             first.page.goto("about:blank")
             late.wait_playing(within=30)
 

@@ -76,7 +76,11 @@ class Edgecam:
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(
@@ -145,12 +149,13 @@ class Edgecam:
         self.wait(5.0)
 
     def end(self) -> None:
-        """End it politely, then by force; its children too. Does nothing when it has ended."""
+        """End it politely, then by force; its children too. Fails when it did not leave in good order."""
         process, self._process = self._process, None
         if process is None:
             return
         offspring = children(process.pid)
-        if process.poll() is None:
+        ended_by_itself = process.poll() is not None
+        if not ended_by_itself:
             process.terminate()
             try:
                 process.wait(END_WITHIN)
@@ -166,6 +171,8 @@ class Edgecam:
             assert stream is not None
             stream.close()
         self._readers = []
+        how = f"exit code {process.returncode} after SIGTERM: {' '.join(self.arguments)}"
+        assert ended_by_itself or process.returncode == 0, how
 
     def restart(self) -> None:
         """The same command once more, after the first has ended in whatever way."""
