@@ -94,6 +94,18 @@ def test_a_camera_pulled_out_and_plugged_in_again_is_back_within_five_seconds(sc
     scene.assert_told("camera-absent")
 
 
+def test_a_camera_that_was_away_for_longer_than_the_pages_patience_is_back_as_fast(scene: Scene) -> None:
+    scene.device.unplug()
+    # The page calls anew, in case the fault is its own; that call then waits for the camera.
+    scene.visit.wait_for("window.edgecam.pc && window.edgecam.pc !== window.markedConnection", within=30)
+    scene.visit.wait_for("window.edgecam.state === 'waiting'")
+    scene.daemon.wait_viewers(1)
+    scene.device.plug()
+    scene.visit.wait_frames(10, within=BACK_WITHIN)
+    scene.visit.wait_playing()
+    scene.visit.assert_moving()
+
+
 def test_a_camera_that_hangs_for_a_moment_needs_no_new_process(scene: Scene) -> None:
     children = scene.daemon.capture_processes
     scene.device.set("hang")
