@@ -19,7 +19,8 @@ const SLOW_MS = 1500; // a person wants to know what takes so long
 const EMPTY_MS = 60_000; // connected to a camera that has no picture: it will come on this connection
 const FROZEN_MS = 2000; // shown to the person
 const FROZEN_LOST_MS = 6000; // no frames, and ICE agrees that the path is gone
-const FROZEN_HELD_MS = 15_000; // no frames, though the path holds: the camera itself may be recovering
+// No frames, though the path holds: the daemon lives and its camera is away. It goes on with this very call.
+const FROZEN_HELD_MS = 120_000;
 const TICK_MS = 500;
 
 /**
