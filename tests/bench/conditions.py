@@ -38,5 +38,6 @@ def conditions(scene: Scene) -> dict[str, str]:
         "packages": packages,
         "browser": f"Chromium {chromium[1] if chromium else 'unknown'}, headless, on loopback",
         "before": f"{_busy(2.0):.0f} % of the processor busy, the capturing included",
-        "picture": f"{CAMERA['width']}x{CAMERA['height']}, {CAMERA['fps']} fps, {CAMERA['bitrate_kbps']} kbit/s",
+        "picture": f"{CAMERA['width']}x{CAMERA['height']}, {CAMERA['fps']} fps, {CAMERA['bitrate_kbps']} kbit/s asked of the"
+        f" encoder, {scene.daemon.camera()['bitrate_bps'] / 1000:.0f} needed",
     }

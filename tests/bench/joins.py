@@ -2,8 +2,9 @@
 
 On the viewer page: from `edgecam.connectStartedAt` (before it even asks how to connect) to `edgecam.firstFrameAt`
 (inside the first requestVideoFrameCallback). On a bare page: from `new RTCPeerConnection` to the same callback,
-with one fetch of the WHEP endpoint in between. Every join is a fresh page load with a pause of random length before it,
-so that joins fall anywhere in a group of pictures. The first join, with everything cold, is kept apart.
+with one fetch of the WHEP endpoint in between. Each join of the viewer page is a fresh load, so that the page still
+draws itself while it connects; "calls again" is its button on the page that is there. A pause of random length before
+each makes joins fall anywhere in a group of pictures. The first join, with everything cold, is kept apart.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def measure(scene: Scene, joins: int) -> dict[str, Figure]:
         "first_frame_websocket_ms": ("first frame, viewer page over websocket", f"{scene.server.url}/view/front"),
     }
     found = {key: _figure(what, _page_joins(scene.browser, url, joins + 1)) for key, (what, url) in ways.items()}
+    again = _reconnects(scene.browser, f"{scene.daemon.url}/view/front", joins + 1)
+    found["first_frame_again_ms"] = _figure("first frame, viewer page calls again over WHEP", again)
     bare = _bare_joins(scene.browser, f"{scene.daemon.url}/healthz", joins + 1)
     return {**found, "first_frame_bare_ms": _figure("first frame, bare page over WHEP", bare)}
 
@@ -62,6 +65,17 @@ def _page_joins(browser: Browser, url: str, joins: int) -> list[float]:
                 visit.page.wait_for_timeout(1000 * random.uniform(*PAUSE))
                 visit.page.reload()
             found.append(float(visit.wait_for(f"window.edgecam && {TOOK}")))
+        return found
+
+
+def _reconnects(browser: Browser, url: str, joins: int) -> list[float]:
+    with browser.visit(url) as visit:
+        found = [float(visit.wait_for(f"window.edgecam && {TOOK}"))]
+        for _ in range(joins - 1):
+            visit.page.wait_for_timeout(1000 * random.uniform(*PAUSE))
+            before = visit.page.evaluate("edgecam.connectStartedAt")
+            visit.page.locator("#btn-reconnect").click()
+            found.append(float(visit.wait_for(f"edgecam.connectStartedAt > {before} && {TOOK}")))
         return found
 
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = {
     "first_frame_whep_ms",
     "first_frame_websocket_ms",
+    "first_frame_again_ms",
     "first_frame_bare_ms",
     "glass_to_glass_ms",
     "cpu_0_viewers_pct",
