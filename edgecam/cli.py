@@ -71,8 +71,10 @@ def _dispatch(options: argparse.Namespace) -> int:
 
             return probe(as_json=options.json)
         case "status":
-            from edgecam.commands.query import status
+            from edgecam.commands.query import link, status
 
+            if options.link:
+                return link(_client_settings(options))
             return status(_client_settings(options), as_json=options.json)
         case "snapshot":
             from edgecam.commands.query import snapshot
@@ -139,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
 
     status = command("status", "ask the running daemon how it is", "Exits 0 when it is ready, 1 when not.")
     config_option(status)
-    status.add_argument("--json", action="store_true", help="the whole document of /api/v1/status")
+    form = status.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the whole document of /api/v1/status")
+    form.add_argument("--link", action="store_true", help="only print the status page's link, with its token")
 
     snapshot = command("snapshot", "save a JPEG of what a camera sees now")
     snapshot.add_argument("camera", metavar="CAMERA", help="its name in the configuration")

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from edgecam.errors import EdgecamError, FatalError
-from edgecam.http.tokens import listener_token, state_dir_of
+from edgecam.http.listener import urls_of
+from edgecam.http.tokens import TokenInfo, running_daemons_token
 from edgecam.settings import Settings
 
 TIMEOUT = 10.0  # seconds; a daemon that does not answer by then hangs
@@ -22,6 +23,12 @@ def status(settings: Settings, *, as_json: bool) -> int:
     document = json.loads(_get(settings, "/api/v1/status"))
     print(json.dumps(document, indent=2) if as_json else _readable(document))
     return 0 if document["ready"] else 1
+
+
+def link(settings: Settings) -> int:
+    """Print the links to the status page, with the token where one is needed; nothing is written or asked."""
+    print("\n".join(urls_of(settings.web.address, running_daemons_token(settings).token)))
+    return 0
 
 
 def snapshot(settings: Settings, camera: str, output: Path) -> int:
@@ -43,14 +50,14 @@ def _get(settings: Settings, path: str) -> bytes:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)
     base = f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"
     request = urllib.request.Request(base + path)
-    token = listener_token(settings.web, state_dir_of(settings), "web").token
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
+    token = running_daemons_token(settings)
+    if token.token:
+        request.add_header("Authorization", f"Bearer {token.token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             return bytes(response.read())
     except urllib.error.HTTPError as error:
-        raise _refused(error, path) from None
+        raise _refused(error, path, token) from None
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         raise FatalError(
@@ -60,9 +67,16 @@ def _get(settings: Settings, path: str) -> bytes:
         ) from None
 
 
-def _refused(error: urllib.error.HTTPError, path: str) -> EdgecamError:
+def _refused(error: urllib.error.HTTPError, path: str, token: TokenInfo) -> EdgecamError:
     with error:
         body = error.read().decode("utf-8", "replace").strip()
+    if error.code == 401:
+        shown = f"the token in {token.path}" if token.path else "the configured token" if token.token else "no token"
+        return FatalError(
+            f"the daemon does not accept {shown}",
+            remedy="name its configuration with --config, or pass --set web.token=TOKEN",
+            code="token-needed",
+        )
     try:
         said = json.loads(body)
         return FatalError(said["error"], remedy=said["remedy"], code=said["code"])

@@ -14,6 +14,7 @@ from tests.browser.scenes import picture
 from tests.harness.browser import Browser
 from tests.harness.daemons import toml
 from tests.harness.ports import free_port
+from tests.harness.processes import run_edgecam
 from tests.harness.waiting import until
 from tests.harness.web import Reply, request
 from tests.network.hosts import RemoteDaemon
@@ -96,6 +97,14 @@ def test_the_link_is_printed_once_and_the_token_is_private(screen: Screen, tmp_p
     assert token not in screen.logged
     assert sum(token in line for line in screen.lines) == 2  # one link for this machine, one for the network
     assert len(screen.lines) == 2
+
+
+def test_status_link_shows_the_link_again(network: Network, tmp_path: Path) -> None:
+    with RemoteDaemon(network.camera, {"camera": {"front": picture()}}, tmp_path / "daemon") as daemon:
+        with network.camera.inside():
+            shown = run_edgecam("status", "--link", "--config", daemon.file, state_dir=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+        assert daemon.link(CAMERA_ADDRESS) in shown.stdout.splitlines()
 
 
 def test_without_a_terminal_the_token_is_printed_nowhere(network: Network, tmp_path: Path) -> None:
