@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +36,10 @@ FULL = Effort(joins=20, glass_seconds=20, levels=(0, 1, 4, 8), cost_seconds=8, s
 QUICK = Effort(joins=3, glass_seconds=3, levels=(0, 2), cost_seconds=1.5, starts=2, units=30)
 
 
+def _say(what: str) -> None:
+    print(f"measuring: {what}", file=sys.stderr, flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description="Measure edgecam in Chromium on loopback."
@@ -49,19 +52,18 @@ def main() -> int:
     effort = QUICK if options.quick else FULL
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     figures: dict[str, Figure] = {}
-    with TemporaryDirectory(prefix="edgecam-bench-") as directory:
-        with scene(Path(directory)) as running:
+    with TemporaryDirectory(prefix="edgecam-bench-") as name:
+        directory = Path(name)
+        with scene(directory) as running:
             told = conditions(running)
-            steps: dict[str, Callable[[], dict[str, Figure]]] = {
-                "joining": lambda: joins.measure(running, effort.joins),
-                "glass to glass": lambda: glass.measure(running, effort.glass_seconds),
-                "what viewers cost": lambda: cost.measure(running, effort.levels, effort.cost_seconds),
-            }
-            for name, step in steps.items():
-                print(f"measuring: {name}", file=sys.stderr, flush=True)
-                figures.update(step())
-    print("measuring: capture", file=sys.stderr, flush=True)
-    figures.update(capture.measure(effort.starts, effort.units))
+            _say("joining")
+            figures |= joins.measure(running, effort.joins)
+            _say("glass to glass")
+            figures |= glass.measure(running, effort.glass_seconds)
+        _say("what viewers cost")
+        figures |= cost.measure(directory / "cost", effort.levels, effort.cost_seconds)
+    _say("capture")
+    figures |= capture.measure(effort.starts, effort.units)
     table = markdown(told, list(figures.values()))
     options.keep.mkdir(parents=True, exist_ok=True)
     (options.keep / "latest.md").write_text(table)

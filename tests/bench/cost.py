@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.bench.figures import Figure, slope
-from tests.bench.scene import Scene
+from tests.bench.scene import CAMERA, QUIET
 from tests.harness.daemons import Daemon
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -36,9 +36,15 @@ def megabytes(pid: int) -> tuple[float, float]:
     return kib["Rss"] / 1024, kib["Pss"] / 1024
 
 
-def measure(scene: Scene, levels: tuple[int, ...], seconds: float) -> dict[str, Figure]:
-    """At each number of viewers in `levels`, `seconds` of measuring."""
-    daemon = scene.daemon
+def measure(directory: Path, levels: tuple[int, ...], seconds: float) -> dict[str, Figure]:
+    """At each number of viewers in `levels`, `seconds` of measuring; of a fresh daemon, whose memory is not yet what
+    earlier viewers left."""
+    with Daemon({"log": QUIET, "camera": {"front": CAMERA}}, directory) as daemon:
+        daemon.wait_ready()
+        return _measure(daemon, levels, seconds)
+
+
+def _measure(daemon: Daemon, levels: tuple[int, ...], seconds: float) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     processor: list[tuple[float, float]] = []
     resident: list[tuple[float, float]] = []
