@@ -14,6 +14,9 @@ from edgecam.settings import ListenerSettings, Settings
 
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 
+# Where the packaged units have systemd keep them; the second is where the first leads to with DynamicUser.
+SERVICE_STATE_DIRS = (Path("/var/lib/edgecam"), Path("/var/lib/private/edgecam"))
+
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
@@ -31,6 +34,10 @@ def state_dir_of(settings: Settings) -> Path:
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given)
+    return _xdg_state_dir()
+
+
+def _xdg_state_dir() -> Path:
     xdg = os.environ.get("XDG_STATE_HOME", "")
     base = Path(xdg) if xdg.startswith("/") else Path.home() / ".local" / "state"
     return base / "edgecam"
@@ -63,14 +70,43 @@ def listener_token(settings: ListenerSettings, state_dir: Path, name: str) -> To
     return TokenInfo(token, generated=True, path=path)
 
 
-def _read(path: Path) -> str | None:
+def running_daemons_token(settings: Settings) -> TokenInfo:
+    """The token of the daemon's listener for a client on the same machine, which only ever reads.
+
+    It may be somebody else than the daemon, with other variables: every place where one may have been kept is tried.
+    Raises ConfigError when one is needed and there is none that this user can read.
+    """
+    explicit = settings.web.token.get_secret_value()
+    if explicit:
+        return TokenInfo(explicit)
+    if settings.web.address.is_loopback:
+        return TokenInfo(None)
+    configured = settings.state_dir is not None or os.environ.get("STATE_DIRECTORY")
+    own = state_dir_of(settings)
+    places = (own,) if configured else (*SERVICE_STATE_DIRS, own)
+    for path in (place / "web-token" for place in places):
+        try:
+            token = _read(path, tighten=False)
+        except OSError as error:
+            # No further place is tried: another daemon's token would be counted as a guess.
+            raise ConfigError(f"cannot read the token in {path}: {error.strerror or error}", remedy=_AS_SERVICE) from None
+        if token is not None and _TOKEN.fullmatch(token):
+            return TokenInfo(token, generated=True, path=path)
+    tried = ", ".join(map(str, places))
+    raise ConfigError(f"no token of a running daemon found in {tried}", remedy=_AS_SERVICE)
+
+
+_AS_SERVICE = "run this as root or as the service's user, or pass --set web.token=TOKEN"
+
+
+def _read(path: Path, *, tighten: bool = True) -> str | None:
     """The file's text, None when there is none. Its mode is tightened when others could read it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+        if tighten and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
             os.fchmod(descriptor, 0o600)
         return file.read(4096).decode("ascii", "replace").strip()
 

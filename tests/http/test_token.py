@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import structlog
 from pydantic import SecretStr
 
 from edgecam.errors import ConfigError
+from edgecam.http import tokens
 from edgecam.http.credentials import ADDRESSES_REMEMBERED, FAILURES_ALLOWED, FailedAttempts
-from edgecam.http.tokens import listener_token, state_dir_of
+from edgecam.http.tokens import listener_token, running_daemons_token, state_dir_of
 from edgecam.settings import Settings, WebSettings
 from tests.http.scene import BROWSER, TOKEN, Scene, play
 
@@ -213,3 +215,37 @@ def test_the_state_directory_comes_from_settings_systemd_or_xdg(
     assert state_dir_of(Settings()) == Path("/xdg/edgecam")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert state_dir_of(Settings()) == Path.home() / ".local/state/edgecam"
+
+
+def test_a_client_finds_the_token_where_the_service_keeps_it_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tokens, "SERVICE_STATE_DIRS", (tmp_path / "public", tmp_path / "private"))
+    settings = Settings(web=WebSettings(listen=":8088"))
+    with pytest.raises(ConfigError, match="no token of a running daemon found"):
+        running_daemons_token(settings)
+    for name, content in (("home/edgecam", "h" * 32), ("private", "p" * 32)):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "web-token").write_text(content)
+        (tmp_path / name / "web-token").chmod(0o644)
+        assert running_daemons_token(settings).token == content
+        assert stat.S_IMODE((tmp_path / name / "web-token").stat().st_mode) == 0o644
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "elsewhere"))
+    with pytest.raises(ConfigError):
+        running_daemons_token(settings)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_token_that_this_user_may_not_read_is_said_to_need_root(tmp_path: Path) -> None:
+    (tmp_path / "web-token").write_text("x" * 32)
+    (tmp_path / "web-token").chmod(0o000)
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(ConfigError, match="Permission denied; run this as root or as the service's user"):
+            running_daemons_token(Settings(state_dir=tmp_path, web=WebSettings(listen=":8088")))
+    finally:
+        os.seteuid(before)

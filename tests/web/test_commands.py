@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.harness import pictures
 from tests.harness.daemons import Daemon
 from tests.harness.ports import free_port
-from tests.harness.processes import run_edgecam
+from tests.harness.processes import Edgecam, run_edgecam
+from tests.harness.waiting import until
+from tests.harness.web import request
 
 
 def test_the_snapshot_route_gives_a_jpeg_of_the_present_picture(daemon: Daemon) -> None:
@@ -71,3 +76,80 @@ def test_a_daemon_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> Non
         assert ended.returncode == 1
         assert "no edgecam daemon answers" in ended.stderr
         assert len(ended.stderr.splitlines()) == 1
+
+
+# A daemon under systemd, which keeps its generated token in $STATE_DIRECTORY; the person's shell has another one.
+
+
+class Service:
+    """`edgecam run` on every address with a configuration that names no state directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.file = directory / "edgecam.toml"
+        self.state = directory / "state"
+        self.home = directory / "home"
+        self.home.mkdir()
+        self.file.write_text(
+            f'[log]\nformat = "json"\n[web]\nlisten = ":{self.port}"\n[camera.front]\nsource = "test"\nquality = "low"\n'
+        )
+        self.process = Edgecam(["run", "--config", self.file], directory, {"STATE_DIRECTORY": str(self.state)})
+
+    def answers(self) -> bool:
+        try:
+            return request(self.port, "GET", "/healthz").status == 200
+        except OSError:
+            return False
+
+    @property
+    def token(self) -> str:
+        return (self.state / "web-token").read_text().strip()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = Service(tmp_path_factory.mktemp("service"))
+    with running.process:
+        until(running.answers, within=25, what="an answer")
+        yield running
+
+
+def test_status_without_the_services_token_sends_none_makes_none_and_says_what_to_do(service: Service) -> None:
+    for _ in range(12):  # more than the wrong tokens that an address may send
+        ended = run_edgecam("status", "--config", service.file, state_dir=service.home)
+        assert ended.returncode == 78
+        (line,) = ended.stderr.splitlines()
+        assert "no token" in line
+        assert "run this as root or as the service's user, or pass --set web.token=" in line
+    assert not list(service.home.rglob("*token*"))
+    right = {"Authorization": f"Bearer {service.token}"}
+    assert request(service.port, "GET", "/readyz", headers=right).status in {200, 503}
+
+
+def test_status_finds_the_services_token_in_its_state_directory(service: Service) -> None:
+    found = run_edgecam("status", "--config", service.file, "--set", f"state_dir={service.state}", state_dir=service.home)
+    given = run_edgecam("status", "--config", service.file, "--set", f"web.token={service.token}", state_dir=service.home)
+    for ended in (found, given):
+        assert "camera front:" in ended.stdout, ended
+
+
+def test_a_token_that_is_not_the_daemons_is_named_in_one_line(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "web-token").write_text("x" * 32)
+    ended = run_edgecam("status", "--config", service.file, "--set", f"state_dir={tmp_path}", state_dir=service.home)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert f"does not accept the token in {tmp_path}/web-token" in line
+
+
+def test_status_link_prints_links_that_open_the_page(service: Service) -> None:
+    options = ("--config", service.file, "--set", f"state_dir={service.state}")
+    ended = run_edgecam("status", "--link", *options, state_dir=service.home)
+    assert ended.returncode == 0, ended
+    first = ended.stdout.splitlines()[0]
+    assert first == f"http://localhost:{service.port}/?token={service.token}"
+    assert request(service.port, "GET", first.partition(str(service.port))[2]).status == 303
+
+
+def test_status_link_needs_no_token_on_loopback(healthy: Daemon, tmp_path: Path) -> None:
+    ended = run_edgecam("status", "--link", "--config", healthy.file, state_dir=tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, f"{healthy.url}/\n")
