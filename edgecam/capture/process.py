@@ -13,7 +13,7 @@ import structlog
 from edgecam.capture import wire
 from edgecam.capture.childlink import PROBING, ChildLink, Limits, Timestamps
 from edgecam.capture.config import ChildConfig
-from edgecam.capture.spawn import Child, capture_child
+from edgecam.capture.spawn import Child, capture_child, starting
 from edgecam.errors import CaptureError
 from edgecam.media.types import EncoderDemand, UnitSink
 from edgecam.settings import CameraSettings
@@ -42,7 +42,8 @@ class CaptureProcess:
         """Open, deliver until broken, release. Raises CaptureError; cancelling it ends the child within a second."""
         self._refuse_missing_device()
         async with capture_child(self.name) as (child, sock):
-            link = await self._connect(sock, sink)
+            with starting(self.name):
+                link = await self._connect(sock, sink)
             log.debug("capture.started", camera=self.name, pid=child.pid)
             try:
                 error = await link.broken or await self._death(child)

@@ -8,9 +8,11 @@ import os
 import signal
 import site
 import socket
+import subprocess
 import sys
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import structlog
@@ -24,25 +26,32 @@ STDERR_LINES = 60  # of what a dead child said, kept for the error
 STDERR_LINE_CHARS = 500
 # A child killed while a driver holds it (state D) may stay for hours: after this long it is the kernel's.
 REAP_TIMEOUT = 1.0  # seconds
+POLL_INTERVAL = 0.01  # seconds; asked only of a process that is about to end
 PRIVATE = ("EDGECAM_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")  # no business of a capture process
 SOCKET_BUFFER = 4 << 20  # bytes asked for; the kernel gives what net.core.wmem_max allows
 
 
-class Child(asyncio.SubprocessProtocol):
-    """A running capture process: its output, and its end."""
+class Child(asyncio.Protocol):
+    """A running capture process: its output, and its end.
 
-    def __init__(self, camera: str) -> None:
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio's own subprocesses are not used: on Python 3.11 each costs a thread that waits for its end, and a machine
+    that is out of threads would be left with a process that nobody can end.
+    """
+
+    def __init__(self, camera: str, process: subprocess.Popen[bytes]) -> None:
         self.stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self.pid = process.pid
+        self._process = process
+        self._silent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._log = log.bind(camera=camera)
         self._partial = b""
-        self._transport: asyncio.SubprocessTransport | None = None
+        self._pipe: asyncio.ReadTransport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
+    async def listen(self) -> None:
+        """Begin to hear what it prints. Raises OSError."""
+        self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: self, self._process.stderr)
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:
         *lines, self._partial = (self._partial + data).split(b"\n")
         self._partial = self._partial[-STDERR_LINE_CHARS:]
         for line in lines:
@@ -51,26 +60,27 @@ class Child(asyncio.SubprocessProtocol):
             self._log.debug("capture.stderr", line=text)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.finished.set_result(None)  # it has exited and everything it printed has been read
-
-    @property
-    def pid(self) -> int:
-        assert self._transport is not None
-        return self._transport.get_pid()
+        self._silent.set_result(None)  # everything it printed has been read
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs, negative for the signal that ended it."""
-        return self._transport.get_returncode() if self._transport is not None else None
+        """None while it runs, negative for the signal that ended it; asking reaps it."""
+        return self._process.poll()
 
     async def exited(self, timeout: float) -> bool:
-        """Wait for its end, at most `timeout` seconds."""
-        await asyncio.wait([self.finished], timeout=timeout)
-        return self.finished.done()
+        """Wait for its end and its last words, at most `timeout` seconds; whether it has ended."""
+        give_up = time.monotonic() + timeout
+        while self.returncode is None:
+            if time.monotonic() >= give_up:
+                return False
+            await asyncio.sleep(POLL_INTERVAL)
+        if self._pipe is not None:
+            await asyncio.wait([self._silent], timeout=max(0.0, give_up - time.monotonic()))
+        return True
 
     async def kill(self) -> None:
         """End the process and whatever it started; returns within REAP_TIMEOUT, dead or not."""
-        assert self._transport is not None
+        assert self._process.stderr is not None
         try:
             if self.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -78,7 +88,9 @@ class Child(asyncio.SubprocessProtocol):
             if not await self.exited(REAP_TIMEOUT):
                 self._log.warning("capture.unkillable", pid=self.pid, detail="a driver holds the process; left behind")
         finally:
-            self._transport.close()
+            if self._pipe is not None:
+                self._pipe.close()
+            self._process.stderr.close()
 
 
 def child_environment() -> dict[str, str]:
@@ -98,40 +110,50 @@ def _socketpair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
+@contextlib.contextmanager
+def starting(camera: str) -> Iterator[None]:
+    """Whatever keeps a process from being started, as a CaptureError (capture-crashed)."""
+    try:
+        yield
+    except (OSError, RuntimeError, MemoryError, subprocess.SubprocessError) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+        raise CaptureError(
+            f"camera {camera}: cannot start a process: {why}",
+            remedy="look for exhausted memory, process limits or file descriptors",
+            code="capture-crashed",
+        ) from error
+
+
 @contextlib.asynccontextmanager
 async def capture_child(camera: str) -> AsyncIterator[tuple[Child, socket.socket]]:
     """A capture process and the socket to it, the caller's to close; on leaving, the process is killed and reaped.
 
     Raises CaptureError (capture-crashed) when it cannot be started.
     """
+    with starting(camera):
+        process, ours = _start()
+    child = Child(camera, process)
     try:
-        child, ours = await _start(camera)
-    except OSError as error:
-        raise CaptureError(
-            f"camera {camera}: cannot start a process: {error.strerror}",
-            remedy="look for exhausted memory, process limits or file descriptors",
-            code="capture-crashed",
-        ) from error
-    try:
+        with starting(camera):
+            await child.listen()
         yield child, ours
     finally:
         ours.close()
         await child.kill()
 
 
-async def _start(camera: str) -> tuple[Child, socket.socket]:
+def _start() -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = _socketpair()
     with theirs, contextlib.ExitStack() as cleanup:
         cleanup.callback(ours.close)
-        _transport, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: Child(camera),
-            *(sys.executable, "-P", "-m", "edgecam.capture.child", str(theirs.fileno())),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "edgecam.capture.child", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
             env=child_environment(),
         )
         cleanup.pop_all()
-    return child, ours
+    return process, ours

@@ -281,3 +281,18 @@ def test_a_daemon_out_of_descriptors_tries_again_later() -> None:
             assert open_fds() == before
 
     asyncio.run(watch())
+
+
+def test_a_machine_out_of_threads_has_its_picture_and_keeps_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def watch() -> None:
+        before = open_fds(), child_pids()
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        sink = Recorder()
+        async with running(camera(), sink):
+            await sink.has_units(3)
+        assert (open_fds(), child_pids()) == before
+
+    asyncio.run(watch())
