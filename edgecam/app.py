@@ -23,6 +23,7 @@ from edgecam.media.pipeline import Pipeline
 from edgecam.notify import ServiceNotifier
 from edgecam.rtc.viewers import Viewers
 from edgecam.settings import Settings
+from edgecam.signaling.reasons import endpoint
 from edgecam.signaling.websocket import WebsocketExchange
 from edgecam.supervisor import Backoff, background, supervise
 from edgecam.web.app import build_app
@@ -92,7 +93,7 @@ def _signaling(
             continue
         exchange = WebsocketExchange(name, section, titles, viewers, board, SIGNALING_BACKOFF)
         exchanges.append(exchange)
-        lines.append(SignalingLine(name, section.type, section.url, tuple(titles), exchange.components))
+        lines.append(SignalingLine(name, section.type, endpoint(section.url), tuple(titles), exchange.components))
     return exchanges, lines
 
 

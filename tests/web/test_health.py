@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from tests.harness.daemons import Daemon
+from tests.harness.ports import free_port
+from tests.web.conftest import TINY
 
 SAMPLE = re.compile(r'(edgecam_[a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
@@ -133,3 +136,13 @@ def test_what_does_not_exist_is_404_and_what_may_not_be_done_405(daemon: Daemon)
     assert daemon.get("/api/v1/nothing").status == 404
     assert daemon.request("POST", "/healthz", b"").status == 405
     assert daemon.request("GET", "/whep/front").status == 405
+
+
+def test_secrets_in_the_address_of_a_signaling_server_do_not_reach_the_status(tmp_path: Path) -> None:
+    port = free_port()
+    home = {"url": f"ws://anna:hunter2@127.0.0.1:{port}/ws?token=sesame-open"}
+    with Daemon({"camera": {"front": TINY}, "signaling": {"home": home}}, tmp_path) as running:
+        reply = running.get("/api/v1/status")
+        assert reply.json["signaling"][0]["url"] == f"ws://127.0.0.1:{port}/ws"
+        for secret in ("anna", "hunter2", "sesame-open"):
+            assert secret not in reply.text
