@@ -181,6 +181,8 @@ class Exchange:
             case Joined():
                 await self._greet(peer, event)
             case RemoteOffer(sdp):
+                if peer.moved_on:
+                    return
                 answer = await self._sessions.answer(key, sdp, self.ice_servers)
                 if not peer.moved_on:
                     await self._outgoing.send_answer(peer.id, answer)

@@ -152,6 +152,29 @@ def test_an_offer_that_comes_after_ours_was_sent_is_answered() -> None:
     run(main)
 
 
+def test_of_offers_that_pile_up_only_the_last_is_negotiated() -> None:
+    async def main() -> None:
+        async with town() as server, daemon(server.address) as camera:
+            await camera.until("running")
+            camera.sessions.hold(ANNA)
+            viewer = await server.viewer("front", ANNA, offers=True)
+            await viewer.next()
+            await viewer.send("offer", sdp="offer 0")
+            await camera.sessions.recorded("answer", ANNA, "offer 0")
+            for number in range(1, 30):
+                await viewer.send("offer", sdp=f"offer {number}")
+            await viewer.nothing_more()
+            other = await server.viewer("front", BERT)  # by its call, the camera has read the offers too
+            assert (await other.next())["type"] == "peer-connected"
+            assert (await other.next())["type"] == "offer"
+            camera.sessions.release(ANNA)
+            assert (await viewer.next())["sdp"] == "answer of front to offer 29"
+            answered = [call[2] for call in camera.sessions.calls if call[0] == "answer"]
+            assert answered == ["offer 0", "offer 29"]
+
+    run(main)
+
+
 def test_what_goes_wrong_with_one_viewer_is_told_to_it_and_stays_with_it() -> None:
     async def main() -> None:
         async with town() as server, daemon(server.address) as camera:
