@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aioice.ice
+import aioice.turn
 import aiortc
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender
 
@@ -27,6 +28,25 @@ def hasten_consent() -> None:
     aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES
 
 
+def mend_turn_leak() -> None:
+    """Close a TURN client's socket when its allocation is given up. aioice 0.10 does so for errors but not when
+    gathering is cancelled or times out. Relies on TurnTransport._connect and its `__inner_protocol`; idempotent."""
+    transport: Any = aioice.turn.TurnTransport
+    connect = transport._connect
+    if getattr(connect, "mended", False):
+        return
+
+    async def connect_or_close(self: Any, protocol: Any) -> None:
+        try:
+            await connect(self, protocol)
+        except BaseException:
+            self._TurnTransport__inner_protocol.transport.close()
+            raise
+
+    connect_or_close.mended = True  # type: ignore[attr-defined]
+    transport._connect = connect_or_close
+
+
 def configuration(ice_servers: list[Any], *, relay_only: bool) -> RTCConfiguration:
     """An RTCConfiguration; `relay_only` needs `relay_policy` on the peer connection too where aiortc is older."""
     policy: Any = getattr(aiortc, "RTCIceTransportPolicy", None)  # since aiortc 1.16
@@ -35,13 +55,16 @@ def configuration(ice_servers: list[Any], *, relay_only: bool) -> RTCConfigurati
     return RTCConfiguration(iceServers=ice_servers)
 
 
-def enforce_relay(sender: RTCRtpSender) -> None:
-    """Gather relay candidates only, also before aiortc 1.16. Relies on the ICE transport's `_connection` being an
-    aioice.Connection with `_transport_policy`. Call before gathering."""
-    connection = sender.transport.transport._connection
-    if not hasattr(connection, "_transport_policy"):
-        raise AttributeError("aioice.Connection has no _transport_policy")
-    connection._transport_policy = aioice.TransportPolicy.RELAY
+def enforce_relay(pc: RTCPeerConnection) -> None:
+    """Gather relay candidates only, on every transport, also before aiortc 1.16. Relies on each ICE transport's
+    `_connection` being an aioice.Connection with `_transport_policy`. Call before gathering."""
+    owners: list[Any] = [transceiver.sender for transceiver in pc.getTransceivers()]
+    owners += [pc.sctp] if pc.sctp is not None else []
+    for owner in owners:
+        connection = owner.transport.transport._connection
+        if not hasattr(connection, "_transport_policy"):
+            raise AttributeError("aioice.Connection has no _transport_policy")
+        connection._transport_policy = aioice.TransportPolicy.RELAY
 
 
 def hasten_connect(sender: RTCRtpSender) -> None:
@@ -60,9 +83,15 @@ def hasten_connect(sender: RTCRtpSender) -> None:
         if connection._nominated.get(1) is not None:
             nominated.set()
 
+    async def connect_wholly() -> None:
+        await connect()
+        if not connection._nominated and connection._query_consent_task is not None:
+            # Closed meanwhile: aioice has just begun to ask for consent, and nobody would ever end that.
+            connection._query_consent_task.cancel()
+
     async def connect_at_once() -> None:
         # What is left of connect() after nomination (ending other checks, starting to ask for consent) may come later.
-        whole = asyncio.create_task(connect(), name="ice connect")
+        whole = asyncio.create_task(connect_wholly(), name="ice connect")
         whole.add_done_callback(lambda task: task.cancelled() or task.exception())
         early = asyncio.create_task(nominated.wait(), name="ice nomination")
         try:
@@ -78,16 +107,16 @@ def hasten_connect(sender: RTCRtpSender) -> None:
     connection.check_complete, connection.connect = complete, connect_at_once
 
 
-def observe_rtcp(sender: RTCRtpSender, observer: Callable[[bytes], None]) -> None:
-    """Show every decrypted RTCP compound to `observer` before aiortc parses it; aiortc neither passes feedback on for
-    pre-encoded packets nor routes FIR before 1.14. Relies on RTCDtlsTransport looking up `_handle_rtcp_data` on the
-    instance for every datagram."""
+def observe_rtcp(sender: RTCRtpSender, observer: Callable[[bytes], bool]) -> None:
+    """Show every decrypted RTCP compound to `observer` before aiortc parses it, which it does only if told so: aiortc
+    neither passes feedback on for pre-encoded packets, nor routes FIR before 1.14, nor bounds retransmissions. Relies on
+    RTCDtlsTransport looking up `_handle_rtcp_data` on the instance for every datagram."""
     transport: Any = sender.transport
     forward = transport._handle_rtcp_data
 
     async def handle(data: bytes) -> None:
-        observer(data)
-        await forward(data)
+        if observer(data):
+            await forward(data)
 
     transport._handle_rtcp_data = handle
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import unpack_from
 
-RR, SR, PSFB = 201, 200, 206
+RR, SR, RTPFB, PSFB = 201, 200, 205, 206
+NACK = 1
 PLI, FIR, APPLICATION = 1, 4, 15
 
 
@@ -35,7 +36,14 @@ class Reception:
     jitter: int
 
 
-Feedback = KeyframeWanted | Bandwidth | Reception
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A NACK (RFC 4585 section 6.2.1): how many packets, repeats counted, the viewer wants again."""
+
+    packets: int
+
+
+Feedback = KeyframeWanted | Bandwidth | Reception | Lost
 
 
 def parse(data: bytes, ssrc: int) -> Iterator[Feedback]:
@@ -49,6 +57,10 @@ def parse(data: bytes, ssrc: int) -> Iterator[Feedback]:
         count = first & 0x1F
         if kind == PSFB:
             yield from _payload_feedback(data[offset:end], count, ssrc)
+        elif kind == RTPFB and count == NACK and end - offset >= 12:
+            if unpack_from("!I", data, offset + 8)[0] == ssrc:
+                entries = unpack_from(f"!{(end - offset - 12) // 4}I", data, offset + 12)
+                yield Lost(sum(1 + (entry & 0xFFFF).bit_count() for entry in entries))
         elif kind in {RR, SR}:
             yield from _report_blocks(data[offset + (28 if kind == SR else 8) : end], count, ssrc)
         offset = end

@@ -5,52 +5,91 @@ from __future__ import annotations
 import re
 
 from edgecam.errors import NegotiationError
+from edgecam.peers import Candidate
 
 _FMTP = re.compile(r"^(a=fmtp:(\d+) .*profile-level-id=)([0-9a-fA-F]{6})", re.MULTILINE)
+_FORMAT = re.compile(r"^a=fmtp:(\d+) (.*)$", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"^a=([a-z-]+):\S", re.MULTILINE)
 _H264 = re.compile(r"^a=rtpmap:(\d+) H264/90000", re.MULTILINE | re.IGNORECASE)
 
 _TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup")  # RFC 8839 section 5.4, RFC 8122, RFC 4145
 
 
+# A browser's offer of camera, microphone and data has three media sections and some two hundred lines. aiortc opens
+# sockets per section and searches linearly, so that more of either is an attack on the daemon.
+MAX_SECTIONS = 8
+MAX_LINES = 1000
+
+
+def _sections(sdp: str) -> list[str]:
+    """The session part, then each media section; line ends are newlines."""
+    return re.split(r"(?m)^(?=m=)", sdp.replace("\r\n", "\n"))
+
+
 def _video_sections(sdp: str) -> list[str]:
-    sections = re.split(r"(?m)^(?=m=)", sdp.replace("\r\n", "\n"))
-    return [section for section in sections if section.startswith("m=video")]
+    return [section for section in _sections(sdp) if section.startswith("m=video")]
 
 
-def require_h264(sdp: str) -> None:
-    """Raise NegotiationError unless a viewer's offer or answer can take H.264 with packetization-mode 1."""
+def require_usable(sdp: str) -> None:
+    """Raise NegotiationError unless a viewer's offer or answer is of sane size, can take H.264 with packetization-mode 1,
+    and says how to reach and to trust its sender."""
     if not sdp.lstrip().startswith("v=0"):
         raise NegotiationError("this is not SDP", remedy="send the session description as text that begins with v=0")
-    sections = _video_sections(sdp)
-    if not sections:
+    if sdp.count("\n") > MAX_LINES or sdp.count("\nm=") > MAX_SECTIONS:
+        raise NegotiationError(
+            f"the session description has more than {MAX_SECTIONS} media sections or {MAX_LINES} lines",
+            remedy="send the description as the browser made it, unchanged",
+        )
+    session, *media = _sections(sdp)
+    videos = [section for section in media if section.startswith("m=video")]
+    if not videos:
         raise NegotiationError(
             "the offer asks for no video",
             remedy="add a video transceiver with direction recvonly before creating the offer",
             code="sdp-no-video",
         )
-    for section in sections:
-        for payload_type in _H264.findall(section):
-            parameters = re.search(rf"(?m)^a=fmtp:{payload_type} (.*)$", section)
-            if parameters and "packetization-mode=1" in parameters[1]:
-                return
-    raise NegotiationError(
-        "the viewer offers no H.264 with packetization-mode=1",
-        remedy="use a browser with H.264 (all current ones), or install its H.264 decoder",
-        code="sdp-no-h264",
-    )
+    if not any(_takes_h264(section) for section in videos):
+        raise NegotiationError(
+            "the viewer offers no H.264 with packetization-mode=1",
+            remedy="use a browser with H.264 (all current ones), or install its H.264 decoder",
+            code="sdp-no-h264",
+        )
+    for section in videos:
+        _require_transport(session + section)
 
 
-def require_transport(sdp: str) -> None:
-    """Raise NegotiationError unless every video section, or the whole description, says how to reach and to trust its
-    sender: aiortc finds out only after the answer has gone out, inside a task of its own."""
-    session = re.split(r"(?m)^m=", sdp.replace("\r\n", "\n"), maxsplit=1)[0]
-    for section in _video_sections(sdp):
-        for name in _TRANSPORT:
-            if not re.search(rf"(?m)^a={name}:\S", session + section):
-                raise NegotiationError(
-                    f"the session description has no a={name}",
-                    remedy="send the description as the browser made it, unchanged",
-                )
+def _takes_h264(section: str) -> bool:
+    parameters = dict(_FORMAT.findall(section))
+    return any("packetization-mode=1" in parameters.get(payload_type, "") for payload_type in _H264.findall(section))
+
+
+def _require_transport(section: str) -> None:
+    """aiortc finds out only after the answer has gone out, inside a task of its own."""
+    present = set(_ATTRIBUTE.findall(section))
+    for name in _TRANSPORT:
+        if name not in present:
+            raise NegotiationError(
+                f"the session description has no a={name}",
+                remedy="send the description as the browser made it, unchanged",
+            )
+
+
+def split_candidates(sdp: str) -> tuple[str, list[Candidate]]:
+    """A remote description without its candidates, and those candidates. Ours to hand to aiortc, for the rules of
+    `rtc.candidates` to hold for them too; its end-of-candidates is dropped."""
+    kept: list[str] = []
+    found: list[Candidate] = []
+    mid, index = None, -1
+    for line in sdp.splitlines():
+        if line.startswith("m="):
+            mid, index = None, index + 1
+        elif line.startswith("a=mid:"):
+            mid = line.removeprefix("a=mid:").strip()
+        if line.startswith("a=candidate:"):
+            found.append(Candidate(line, mid, max(index, 0)))
+        elif not line.startswith("a=end-of-candidates"):
+            kept.append(line)
+    return "\r\n".join(kept) + "\r\n", found
 
 
 def require_sending(sdp: str) -> None:

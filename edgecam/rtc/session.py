@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from aiortc import RTCIceCandidate, RTCIceServer, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
 
-from edgecam.errors import NegotiationError
 from edgecam.media.broadcaster import Subscription
 from edgecam.media.pipeline import Pipeline
 from edgecam.peers import Candidate, PeerKey
-from edgecam.rtc import aiortc_private, candidates, feedback, sdp
+from edgecam.rtc import aiortc_private, feedback, sdp
+from edgecam.rtc.candidates import RemoteCandidates
+from edgecam.rtc.negotiation import h264_capabilities, negotiating, rtc_ice_servers
+from edgecam.rtc.retransmission import RetransmissionBudget
 from edgecam.rtc.track import CameraTrack
 from edgecam.settings import IceServer, IceSettings
 
 log = structlog.get_logger(__name__)
 
-CLOSE_TIMEOUT = 2.0  # seconds that BYE, DTLS close and socket close may take together
-NEGOTIATE_TIMEOUT = 12.0  # seconds; gathering waits 5 s for a silent STUN or TURN server
+# BYE, DTLS close and sockets take milliseconds, but a TURN server that has died is asked for half a minute to forget
+# the allocation. Nobody waits for that: the viewer's place is free already.
+CLOSE_TIMEOUT = 60.0  # seconds
 
 
 class ViewerSession:
     """A viewer's peer connection. Its owner calls one of `answer` or `offer`, then keeps `run()` running."""
 
-    def __init__(self, key: PeerKey, pipeline: Pipeline, ice: IceSettings, ice_servers: Sequence[IceServer]) -> None:
+    def __init__(
+        self,
+        key: PeerKey,
+        pipeline: Pipeline,
+        ice: IceSettings,
+        ice_servers: Sequence[IceServer],
+        on_connected: Callable[[ViewerSession], None],
+    ) -> None:
         self.key = key
         self.pipeline = pipeline
         self.created = time.monotonic()
@@ -37,18 +47,17 @@ class ViewerSession:
         self.lost = 0
         self.jitter_ms: float | None = None
         self.keyframe_requests = 0
+        self._on_connected = on_connected
         self._relay_only = ice.policy == "relay"
-        self._servers = [
-            RTCIceServer(urls=list(s.urls), username=s.username or None, credential=s.credential.get_secret_value() or None)
-            for s in ice_servers
-        ]
+        self._ice_servers = ice_servers
         # aiortc uses the first one and no other.
         self.turn_url = next((url for s in ice_servers for url in s.urls if url.startswith("turn")), None)
         self._ended = asyncio.Event()
         self._connected = asyncio.Event()
         self._reason = "closed"
-        self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue(candidates.MAX_CANDIDATES)
+        self._candidates = RemoteCandidates(key.peer, self._apply_candidate)
         self._remote_described = asyncio.Event()
+        self._retransmissions = RetransmissionBudget()
         self._pc: RTCPeerConnection | None = None
         self._track: CameraTrack | None = None
 
@@ -56,62 +65,70 @@ class ViewerSession:
 
     async def answer(self, offer_sdp: str) -> str:
         """The complete answer to a viewer's offer. Raises NegotiationError."""
-        sdp.require_h264(offer_sdp)
-        sdp.require_transport(offer_sdp)
-        pc = self._open()
-        async with _negotiation("offer"):
-            await pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
-            self._remote_described.set()
+        sdp.require_usable(offer_sdp)
+        async with negotiating("the offer"):
+            pc = self._open()
+            await self._describe_remote(pc, offer_sdp, "offer")
+            if self._relay_only:
+                aiortc_private.enforce_relay(pc)
             aiortc_private.hasten_connect(self._sender)
             for transceiver in pc.getTransceivers():
                 if transceiver.sender is not self._sender:
                     # A viewer's own camera or microphone: nobody here would consume it.
                     transceiver.direction = "inactive"
             await pc.setLocalDescription(await pc.createAnswer())
-        return self._described()
+        return self._described(pc)
 
     async def offer(self) -> str:
         """A complete offer from the camera."""
-        pc = self._open()
-        aiortc_private.hasten_connect(self._sender)
-        async with _negotiation("our own offer"):
+        async with negotiating("our own offer"):
+            pc = self._open()
+            if self._relay_only:
+                aiortc_private.enforce_relay(pc)
+            aiortc_private.hasten_connect(self._sender)
             await pc.setLocalDescription(await pc.createOffer())
-        return self._described()
+        return self._described(pc)
 
     async def accept_answer(self, answer_sdp: str) -> None:
         """The viewer's answer to `offer()`. Raises NegotiationError; a repeated answer is ignored."""
         if self._pc is None or self._pc.signalingState != "have-local-offer":
             return
-        sdp.require_h264(answer_sdp)
-        sdp.require_transport(answer_sdp)
-        async with _negotiation("answer"):
-            await self._pc.setRemoteDescription(RTCSessionDescription(answer_sdp, "answer"))
-        self._remote_described.set()
+        sdp.require_usable(answer_sdp)
+        async with negotiating("the answer"):
+            await self._describe_remote(self._pc, answer_sdp, "answer")
 
     def add_candidate(self, candidate: Candidate | None) -> None:
-        """Queue a remote candidate; more than MAX_CANDIDATES are dropped."""
-        try:
-            self._candidates.put_nowait(candidate)
-        except asyncio.QueueFull:
-            log.debug("candidate.dropped", peer=self.key.peer)
+        """A remote candidate, whenever it comes."""
+        self._candidates.add(candidate)
 
     # life
 
     async def run(self, connect_timeout: float) -> str:
-        """Live until the viewer is gone; returns why. Cancelling closes the session with BYE."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                pump = group.create_task(self._apply_candidates(group), name=f"candidates {self.key.peer}")
-                try:
-                    async with asyncio.timeout(connect_timeout):
-                        await self._connected.wait()
-                    await self._ended.wait()
-                except TimeoutError:
-                    self._reason = "no connection was made in time (ICE or DTLS)"
-                pump.cancel()
-        finally:
-            await self._close()
+        """Live until the viewer is gone; returns why. `close()` is to follow."""
+        async with asyncio.TaskGroup() as group:
+            pump = group.create_task(self._apply_candidates(), name=f"candidates {self.key.peer}")
+            try:
+                async with asyncio.timeout(connect_timeout):
+                    await self._connected.wait()
+                await self._ended.wait()
+            except TimeoutError:
+                self._reason = "no connection was made in time (ICE or DTLS)"
+            pump.cancel()
         return self._reason
+
+    async def close(self) -> None:
+        """Send BYE and give everything back."""
+        if self._track is not None:
+            self._track.stop()
+        if self._pc is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._pc.close()
+        except TimeoutError:
+            log.warning("session.close-slow", peer=self.key.peer, camera=self.key.camera)
+        except Exception as error:  # noqa: BLE001 - per-viewer boundary
+            log.warning("session.close-failed", peer=self.key.peer, camera=self.key.camera, error=repr(error))
 
     def end(self, reason: str) -> None:
         """Ask `run()` to finish; the first reason counts."""
@@ -150,24 +167,31 @@ class ViewerSession:
     # inside
 
     def _open(self) -> RTCPeerConnection:
-        pc = RTCPeerConnection(aiortc_private.configuration(self._servers, relay_only=self._relay_only))
+        servers = rtc_ice_servers(self._ice_servers)
+        pc = RTCPeerConnection(aiortc_private.configuration(servers, relay_only=self._relay_only))
         self._pc = pc
         self._track = CameraTrack(self.pipeline)
+        # aiortc's sending task stops the track when it ends, whatever ended it, and tells nobody else.
+        self._track.on("ended", lambda: self.end("sending to the viewer ended"))
         transceiver = pc.addTransceiver(self._track, direction="sendonly")
         # Before setRemoteDescription: set later, preferences are ignored and H.264 goes out labelled VP8.
-        transceiver.setCodecPreferences(_h264_capabilities())
+        transceiver.setCodecPreferences(h264_capabilities())
         self._sender = transceiver.sender
-        if self._relay_only:
-            aiortc_private.enforce_relay(self._sender)
         self._ssrc = aiortc_private.media_ssrc(self._sender)
         pc.on("connectionstatechange", self._state_changed)
         self.pipeline.prepare()
         return pc
 
-    def _described(self) -> str:
-        assert self._pc is not None
-        text = str(self._pc.localDescription.sdp)
-        if self._pc.localDescription.type == "answer":
+    async def _describe_remote(self, pc: RTCPeerConnection, text: str, kind: str) -> None:
+        bare, candidates = sdp.split_candidates(text)
+        await pc.setRemoteDescription(RTCSessionDescription(bare, kind))
+        for candidate in candidates:
+            self._candidates.add(candidate)
+        self._remote_described.set()
+
+    def _described(self, pc: RTCPeerConnection) -> str:
+        text = str(pc.localDescription.sdp)
+        if pc.localDescription.type == "answer":
             sdp.require_sending(text)
         # Bundling may have moved the sender to another transport, so the tap is laid after negotiation.
         aiortc_private.observe_rtcp(self._sender, self._heard)
@@ -180,6 +204,7 @@ class ViewerSession:
         if state == "connected" and self.connected_at is None:
             self.connected_at = time.monotonic()
             self._connected.set()
+            self._on_connected(self)
         elif state in {"failed", "closed"}:
             self.end("the viewer is gone (no ICE consent)" if self.connected_at else "no path to the viewer (ICE failed)")
 
@@ -188,7 +213,9 @@ class ViewerSession:
         if transport.state == "closed" and transport.transport.state == "completed":
             self.end("the viewer hung up")
 
-    def _heard(self, data: bytes) -> None:
+    def _heard(self, data: bytes) -> bool:
+        """Take what concerns the stream as a whole; returns whether aiortc may act on the compound too."""
+        allowed = True
         for item in feedback.parse(data, self._ssrc):
             match item:
                 case feedback.KeyframeWanted():
@@ -200,67 +227,14 @@ class ViewerSession:
                         self.pipeline.bandwidth(self._track, bps)
                 case feedback.Reception(fraction_lost, lost, jitter):
                     self.fraction_lost, self.lost, self.jitter_ms = fraction_lost, lost, jitter / 90
+                case feedback.Lost(packets):
+                    allowed = self._retransmissions.spend(packets, time.monotonic()) and allowed
+        return allowed
 
-    async def _apply_candidates(self, group: asyncio.TaskGroup) -> None:
+    async def _apply_candidates(self) -> None:
         await self._remote_described.wait()
-        while True:
-            candidate = await self._candidates.get()
-            if candidate is None:
-                # Not passed on: with none left aiortc would fail at once, while the viewer's own checks may still
-                # reveal its address (peer-reflexive). Our connect timeout bounds the wait.
-                continue
-            parsed = candidates.parse(candidate)
-            if parsed is None:
-                log.debug("candidate.ignored", peer=self.key.peer, candidate=candidate.candidate[:80])
-            elif candidates.is_mdns(parsed):
-                group.create_task(self._apply(parsed), name=f"mdns {self.key.peer}")  # resolving can take a second
-            else:
-                await self._apply(parsed)
+        await self._candidates.run()
 
-    async def _apply(self, candidate: RTCIceCandidate) -> None:
+    async def _apply_candidate(self, candidate: RTCIceCandidate) -> None:
         assert self._pc is not None
-        try:
-            await self._pc.addIceCandidate(candidate)
-        except Exception as error:  # noqa: BLE001 - per-viewer boundary: a peer's candidate must not end its session
-            log.debug("candidate.refused", peer=self.key.peer, error=repr(error))
-
-    async def _close(self) -> None:
-        if self._track is not None:
-            self._track.stop()
-        if self._pc is None:
-            return
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._pc.close()
-        except TimeoutError:
-            log.warning("session.close-slow", peer=self.key.peer, camera=self.key.camera)
-        except Exception as error:  # noqa: BLE001 - per-viewer boundary
-            log.warning("session.close-failed", peer=self.key.peer, camera=self.key.camera, error=repr(error))
-
-
-class _negotiation:  # noqa: N801 - reads as a statement
-    """Bounds a negotiation step in time and turns whatever a peer's SDP breaks inside aiortc into one clear error."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._timeout = asyncio.timeout(NEGOTIATE_TIMEOUT)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError as late:
-            raise NegotiationError(f"negotiating {self._what} took too long", code="sdp-timeout") from late
-        if isinstance(error, Exception) and not isinstance(error, NegotiationError):
-            log.debug("sdp.refused", what=self._what, error=repr(error))
-            raise NegotiationError(f"the {self._what} cannot be used ({type(error).__name__}: {error})") from error
-
-
-def _h264_capabilities() -> list[Any]:
-    """aiortc's H.264 capabilities and RTX, constrained baseline first: it is what every browser decodes."""
-    capabilities = RTCRtpSender.getCapabilities("video").codecs
-    h264 = [c for c in capabilities if c.mimeType == "video/H264"]
-    h264.sort(key=lambda c: not str(c.parameters.get("profile-level-id", "")).lower().startswith("42e0"))
-    return h264 + [c for c in capabilities if c.mimeType == "video/rtx"]
+        await self._pc.addIceCandidate(candidate)

@@ -131,7 +131,9 @@ def test_dtls_begins_before_aioice_has_slept_out_its_interval(audio: bool) -> No
 def test_relay_only_gathers_nothing_else() -> None:
     async def scenario() -> str:
         pc = RTCPeerConnection(aiortc_private.configuration([], relay_only=True))
-        aiortc_private.enforce_relay(pc.addTransceiver("video").sender)
+        pc.addTransceiver("video")
+        pc.addTransceiver("audio")
+        aiortc_private.enforce_relay(pc)
         await pc.setLocalDescription(await pc.createOffer())
         description = str(pc.localDescription.sdp)
         await pc.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from edgecam.errors import NegotiationError
@@ -26,29 +28,56 @@ H264 = (
 )
 def test_an_offer_that_cannot_be_served_is_refused_with_its_own_code(text: str, code: str) -> None:
     with pytest.raises(NegotiationError) as refused:
-        sdp.require_h264(text)
+        sdp.require_usable(text)
     assert refused.value.code == code
     assert refused.value.remedy
-
-
-def test_an_offer_with_h264_is_accepted() -> None:
-    sdp.require_h264(H264)
 
 
 TRANSPORT = ("a=ice-ufrag:abcd\r\n", "a=ice-pwd:abcdefghijklmnopqrstuvwx\r\n", "a=fingerprint:sha-256 AB\r\n", "a=setup:actpass\r\n")
 
 
-def test_a_description_with_its_transport_in_the_section_or_for_the_whole_session_is_accepted() -> None:
-    sdp.require_transport(H264 + "".join(TRANSPORT))
-    sdp.require_transport(H264.replace("v=0\r\n", "v=0\r\n" + "".join(TRANSPORT)))
+def test_an_offer_with_its_transport_in_the_section_or_for_the_whole_session_is_accepted() -> None:
+    sdp.require_usable(H264 + "".join(TRANSPORT))
+    sdp.require_usable(H264.replace("v=0\r\n", "v=0\r\n" + "".join(TRANSPORT)))
 
 
 @pytest.mark.parametrize("missing", TRANSPORT)
 def test_a_description_that_nobody_could_connect_to_is_refused_before_it_is_answered(missing: str) -> None:
     with pytest.raises(NegotiationError) as refused:
-        sdp.require_transport(H264 + "".join(TRANSPORT).replace(missing, ""))
+        sdp.require_usable(H264 + "".join(TRANSPORT).replace(missing, ""))
     assert refused.value.code == "sdp-malformed"
     assert missing.partition(":")[0] in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "swollen",
+    [
+        H264 + "a=rtpmap:102 H264/90000\r\n" * 5000,
+        H264 + "m=video 9 UDP/TLS/RTP/SAVPF 102\r\n" * 7000,
+        H264 + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" * 50,
+    ],
+)
+def test_a_description_made_to_keep_the_daemon_busy_is_refused_at_once(swollen: str) -> None:
+    started = time.process_time()
+    with pytest.raises(NegotiationError, match="more than 8 media sections or 1000 lines"):
+        sdp.require_usable(swollen)
+    assert time.process_time() - started < 0.5, "it took seconds when the work was quadratic"
+
+
+def test_the_largest_description_allowed_is_judged_quickly() -> None:
+    lines = "".join(f"a=rtpmap:{n} H264/90000\r\n" for n in range(900))
+    started = time.process_time()
+    with pytest.raises(NegotiationError):
+        sdp.require_usable(H264.replace("packetization-mode=1", "packetization-mode=0") + lines)
+    assert time.process_time() - started < 0.5
+
+
+def test_candidates_are_taken_out_of_a_description_with_their_section() -> None:
+    host = "candidate:1 1 udp 1 192.168.1.7 50000 typ host"
+    text = H264 + f"a=mid:v\r\na={host}\r\na=end-of-candidates\r\n"
+    bare, found = sdp.split_candidates(text)
+    assert found == [Candidate(f"a={host}", "v", 0)]
+    assert bare == H264 + "a=mid:v\r\n"
 
 
 def test_the_profile_level_id_becomes_true_of_the_sps() -> None:
@@ -78,6 +107,11 @@ def test_our_description_must_really_send_h264() -> None:
         "candidate:1 1 udp 1 10.0.0.1 99999 typ host",
         "candidate:1 1 udp 1 10.0.0.1 0 typ host",
         "candidate:" + "1" * 2000,
+        "candidate:1 1 udp 1 127.0.0.1 9 typ host",
+        "candidate:1 1 udp 1 ::1 9 typ host",
+        "candidate:1 1 udp 1 224.0.0.251 5353 typ host",
+        "candidate:1 1 udp 1 0.0.0.0 9 typ host",
+        "candidate:1 1 udp 1 victim.example 53 typ host",
     ],
 )
 def test_candidates_that_cannot_be_used_are_ignored(text: str) -> None:

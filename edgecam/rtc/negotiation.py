@@ -1,0 +1,49 @@
+"""What every offer and answer goes through on its way into aiortc: bounds, and one clear error for whatever breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiortc import RTCIceServer, RTCRtpSender
+
+from edgecam.errors import NegotiationError
+from edgecam.settings import IceServer
+
+log = structlog.get_logger(__name__)
+
+NEGOTIATE_TIMEOUT = 12.0  # seconds; gathering waits 5 s for a silent STUN or TURN server
+
+
+@asynccontextmanager
+async def negotiating(what: str) -> AsyncIterator[None]:
+    """Bound a step in time, and turn whatever a peer's description breaks inside aiortc into a NegotiationError."""
+    try:
+        async with asyncio.timeout(NEGOTIATE_TIMEOUT):
+            yield
+    except NegotiationError:
+        raise
+    except TimeoutError as error:
+        raise NegotiationError(f"negotiating {what} took too long", code="sdp-timeout") from error
+    except Exception as error:
+        log.debug("sdp.refused", what=what, error=repr(error))
+        raise NegotiationError(f"{what} cannot be used ({str(error) or type(error).__name__})") from error
+
+
+def rtc_ice_servers(servers: Sequence[IceServer]) -> list[RTCIceServer]:
+    """Servers as aiortc takes them; it uses the first STUN and the first TURN server and no other."""
+    return [
+        RTCIceServer(urls=list(s.urls), username=s.username or None, credential=s.credential.get_secret_value() or None)
+        for s in servers
+    ]
+
+
+def h264_capabilities() -> list[Any]:
+    """aiortc's H.264 capabilities and RTX, constrained baseline first: it is what every browser decodes."""
+    capabilities = RTCRtpSender.getCapabilities("video").codecs
+    h264 = [c for c in capabilities if c.mimeType == "video/H264"]
+    h264.sort(key=lambda c: not str(c.parameters.get("profile-level-id", "")).lower().startswith("42e0"))
+    return h264 + [c for c in capabilities if c.mimeType == "video/rtx"]
