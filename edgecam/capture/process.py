@@ -27,8 +27,8 @@ LAST_RESORT = "libx264"  # the encoder that is never left out
 class CaptureProcess:
     """VideoSource of one camera: captured and encoded once, in a child process that is replaced when it breaks.
 
-    Making one does nothing; `run` may be called again and again, one at a time. Encoders that hung or crashed a child
-    are left out of the next ones.
+    Making one does nothing; `run` may be called again and again, one at a time. A child that cannot be killed is never
+    joined by another. Encoders that hung or crashed a child are left out of the next ones.
     """
 
     def __init__(self, name: str, settings: CameraSettings) -> None:
@@ -37,11 +37,14 @@ class CaptureProcess:
         self._timestamps = Timestamps()
         self._skip_encoders: dict[str, str] = {}
         self._link: ChildLink | None = None
+        self._child: Child | None = None  # the last one started; it may have outlived the attempt to kill it
 
     async def run(self, sink: UnitSink) -> None:
         """Open, deliver until broken, release. Raises CaptureError; cancelling it ends the child within a second."""
+        self._refuse_unfinished_child()
         self._refuse_missing_device()
         async with capture_child(self.name) as (child, sock):
+            self._child = child
             with starting(self.name):
                 link = await self._connect(sock, sink)
             log.debug("capture.started", camera=self.name, pid=child.pid)
@@ -84,6 +87,16 @@ class CaptureProcess:
             encoder=settings.encoder,
             skip_encoders=self._skip_encoders,
         )
+
+    def _refuse_unfinished_child(self) -> None:
+        """Another process would be held by the same driver, and the next one, until the machine has no more."""
+        if self._child is not None and self._child.returncode is None:
+            raise CaptureError(
+                f"a driver holds process {self._child.pid} of this camera",
+                remedy="unplug the camera; reboot if that does not help",
+                code="camera-stalled",
+            )
+        self._child = None
 
     def _refuse_missing_device(self) -> None:
         """No process is needed to see that there is no camera."""

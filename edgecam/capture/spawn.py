@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 STDERR_LINES = 60  # of what a dead child said, kept for the error
 STDERR_LINE_CHARS = 500
-# A child killed while a driver holds it (state D) may stay for hours: after this long it is the kernel's.
+# A child killed while a driver holds it (state D) may stay for hours: after this long nobody waits for it any more.
 REAP_TIMEOUT = 1.0  # seconds
 POLL_INTERVAL = 0.01  # seconds; asked only of a process that is about to end
 PRIVATE = ("EDGECAM_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")  # no business of a capture process

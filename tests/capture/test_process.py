@@ -296,3 +296,41 @@ def test_a_machine_out_of_threads_has_its_picture_and_keeps_no_process(monkeypat
         assert (open_fds(), child_pids()) == before
 
     asyncio.run(watch())
+
+
+def test_a_process_that_a_driver_holds_is_never_joined_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped process that SIGKILL is kept from stands for one in state D, which the kernel keeps the same way."""
+    source = camera(stall_timeout=0.5)
+
+    async def break_it() -> int:
+        sink = Recorder()
+        with monkeypatch.context() as kernel:
+            kernel.setattr(os, "killpg", lambda pid, _signal: os.kill(pid, signal.SIGSTOP))
+            with pytest.raises(CaptureError, match="no picture"):
+                async with running(source, sink):
+                    await sink.has_units(3)
+                    (pid,) = child_pids()
+                    os.kill(pid, signal.SIGSTOP)
+                    await sink.has_units(10**6)
+        return pid
+
+    async def watch() -> None:
+        before = open_fds()
+        pid = await break_it()
+        for _ in range(3):
+            with pytest.raises(CaptureError, match=f"a driver holds process {pid} of this camera") as caught:
+                async with asyncio.timeout(5):
+                    await source.run(Recorder())
+            assert caught.value.code == "camera-stalled"
+            assert caught.value.remedy.startswith("unplug")
+            assert child_pids() == {pid}
+        assert open_fds() == before
+        os.kill(pid, signal.SIGKILL)  # the driver lets go
+        assert ends(pid, timeout=5)
+        sink = Recorder()
+        async with running(source, sink):
+            await sink.has_units(3)
+            assert pid not in child_pids()
+        assert not child_pids()
+
+    asyncio.run(watch())
