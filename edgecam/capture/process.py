@@ -116,7 +116,7 @@ class CaptureProcess:
         if code is None:
             how = "closed its connection"
         elif code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
+            how = f"was ended by {signal_name(-code)}"
         else:
             how = f"exited with {code}"
         # Python's fault handler says what happened first, a traceback last.
@@ -139,6 +139,14 @@ class CaptureProcess:
         if suspect and suspect != LAST_RESORT and self._settings.encoder == "auto":
             self._skip_encoders[suspect] = "it hung, crashed or failed before"
             log.warning("encoder.left_out", camera=self.name, encoder=suspect)
+
+
+def signal_name(number: int) -> str:
+    """SIGSEGV; of the real-time signals only the first and the last have names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def absent(device: str) -> CaptureError:

@@ -334,3 +334,17 @@ def test_a_process_that_a_driver_holds_is_never_joined_by_another(monkeypatch: p
         assert not child_pids()
 
     asyncio.run(watch())
+
+
+def test_a_process_ended_by_a_real_time_signal_is_a_crash_like_any_other() -> None:
+    async def watch() -> None:
+        sink = Recorder()
+        async with running(camera(), sink):
+            await sink.has_units(3)
+            (pid,) = child_pids()
+            os.kill(pid, signal.SIGRTMIN + 6)
+            await sink.has_units(10**6)
+
+    with pytest.raises(CaptureError, match=r"ended by signal 40") as caught:
+        asyncio.run(watch())
+    assert caught.value.code == "capture-crashed"
