@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from edgecam.capture.process import CaptureProcess
-from edgecam.errors import CaptureError
 from edgecam.media import h264
 from edgecam.media.types import AccessUnit, EncoderDemand
 from edgecam.settings import CameraSettings
@@ -152,58 +149,6 @@ def test_cancelling_while_it_starts_leaves_nothing_either(turns: int) -> None:
     asyncio.run(watch())
 
 
-def test_a_crash_is_named_and_its_last_words_are_kept() -> None:
-    async def watch() -> None:
-        sink = Recorder()
-        async with running(camera(), sink):
-            await sink.has_units(3)
-            (pid,) = child_pids()
-            os.kill(pid, signal.SIGSEGV)
-            await sink.has_units(10**6)
-
-    with pytest.raises(CaptureError, match=r"SIGSEGV.*Fatal Python error: Segmentation fault") as caught:
-        asyncio.run(watch())
-    assert caught.value.code == "capture-crashed"
-    assert "\n" not in str(caught.value)
-
-
-def test_a_process_that_is_frozen_is_killed_and_called_stalled() -> None:
-    async def watch() -> tuple[float, set[int]]:
-        sink = Recorder()
-        started = 0.0
-        try:
-            async with running(camera(stall_timeout=0.5), sink):
-                await sink.has_units(3)
-                (pid,) = child_pids()
-                os.kill(pid, signal.SIGSTOP)
-                started = time.monotonic()
-                await sink.has_units(10**6)
-        except CaptureError as error:
-            assert error.code == "camera-stalled"  # noqa: PT017 - the time it took is wanted too
-        return time.monotonic() - started, child_pids()
-
-    took, children = asyncio.run(watch())
-    assert took < 1.5
-    assert not children
-
-
-def test_a_daemon_that_was_busy_itself_does_not_blame_the_camera() -> None:
-    async def watch() -> list[AccessUnit]:
-        sink = Recorder()
-        async with running(camera(stall_timeout=0.5), sink):
-            await sink.has_units(3)
-            threading.Event().wait(1.2)  # blocks the whole loop, which is the fault to survive
-            resumed = len(sink.units)
-            await sink.until(lambda: any(unit.keyframe for unit in sink.units[resumed:]))
-            await sink.has_units(len(sink.units) + 5)
-        return sink.units
-
-    units = asyncio.run(watch())
-    first = next(number for number, unit in enumerate(units) if number and unit.keyframe)
-    assert len(decode(unit.data for unit in units[:first])) == first
-    assert len(decode(unit.data for unit in units[first:])) == len(units) - first
-
-
 ROOT = Path(__file__).parents[2]
 DAEMON = """
 import asyncio, sys
@@ -263,88 +208,3 @@ def test_a_camera_of_one_picture_in_two_seconds_is_not_stalled() -> None:
         return sink
 
     assert len(asyncio.run(watch()).units) == 3
-
-
-def test_a_daemon_out_of_descriptors_tries_again_later() -> None:
-    async def watch() -> None:
-        before, limits = open_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)
-        taken = {int(entry.split()[0]) for entry in before}
-        free = [number for number in range(limits[0]) if number not in taken]
-        for spare in range(6):  # sockets, pipes and /dev/null need more than that
-            resource.setrlimit(resource.RLIMIT_NOFILE, (free[spare], limits[1]))
-            try:
-                with pytest.raises(CaptureError, match="cannot start a process"):
-                    async with asyncio.timeout(5):
-                        await camera().run(Recorder())
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-            assert open_fds() == before
-
-    asyncio.run(watch())
-
-
-def test_a_machine_out_of_threads_has_its_picture_and_keeps_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    async def watch() -> None:
-        before = open_fds(), child_pids()
-        monkeypatch.setattr(threading.Thread, "start", refuse)
-        sink = Recorder()
-        async with running(camera(), sink):
-            await sink.has_units(3)
-        assert (open_fds(), child_pids()) == before
-
-    asyncio.run(watch())
-
-
-def test_a_process_that_a_driver_holds_is_never_joined_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stopped process that SIGKILL is kept from stands for one in state D, which the kernel keeps the same way."""
-    source = camera(stall_timeout=0.5)
-
-    async def break_it() -> int:
-        sink = Recorder()
-        with monkeypatch.context() as kernel:
-            kernel.setattr(os, "killpg", lambda pid, _signal: os.kill(pid, signal.SIGSTOP))
-            with pytest.raises(CaptureError, match="no picture"):
-                async with running(source, sink):
-                    await sink.has_units(3)
-                    (pid,) = child_pids()
-                    os.kill(pid, signal.SIGSTOP)
-                    await sink.has_units(10**6)
-        return pid
-
-    async def watch() -> None:
-        before = open_fds()
-        pid = await break_it()
-        for _ in range(3):
-            with pytest.raises(CaptureError, match=f"a driver holds process {pid} of this camera") as caught:
-                async with asyncio.timeout(5):
-                    await source.run(Recorder())
-            assert caught.value.code == "camera-stalled"
-            assert caught.value.remedy.startswith("unplug")
-            assert child_pids() == {pid}
-        assert open_fds() == before
-        os.kill(pid, signal.SIGKILL)  # the driver lets go
-        assert ends(pid, timeout=5)
-        sink = Recorder()
-        async with running(source, sink):
-            await sink.has_units(3)
-            assert pid not in child_pids()
-        assert not child_pids()
-
-    asyncio.run(watch())
-
-
-def test_a_process_ended_by_a_real_time_signal_is_a_crash_like_any_other() -> None:
-    async def watch() -> None:
-        sink = Recorder()
-        async with running(camera(), sink):
-            await sink.has_units(3)
-            (pid,) = child_pids()
-            os.kill(pid, signal.SIGRTMIN + 6)
-            await sink.has_units(10**6)
-
-    with pytest.raises(CaptureError, match=r"ended by signal 40") as caught:
-        asyncio.run(watch())
-    assert caught.value.code == "capture-crashed"
