@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 # A camera that comes back should be seen at once; trying to open one costs little.
 CAMERA_BACKOFF = Backoff(first=0.25, cap=1.0, reset_after=10.0)
 SIGNALING_BACKOFF = Backoff(first=0.5, cap=30.0, reset_after=60.0)
+READY_WITHIN = 20.0  # seconds after the start until systemd is told READY, whatever still starts
+STUCK_LOOK = 1.0  # seconds between two looks at a camera that is stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ async def run_daemon(settings: Settings, *, on_open: Callable[[Opened], None] | 
             background(*cameras),
             viewers.serving(),
             background(*((exchange.name, exchange.run) for exchange in exchanges)),
-            background(("service notifications", partial(_report_to_systemd, board, notifier))),
+            background(("service notifications", partial(_report_to_systemd, board, pipelines.values(), notifier))),
         ):
             if on_open is not None:
                 on_open(Opened(urls_of(address, token.token), token))
@@ -97,20 +100,28 @@ def _signaling(
     return exchanges, lines
 
 
-async def _report_to_systemd(board: HealthBoard, notifier: ServiceNotifier) -> None:
-    """READY once every component runs or is in a declared wait, STATUS whenever health changes, WATCHDOG in time."""
+async def _report_to_systemd(board: HealthBoard, pipelines: Collection[Pipeline], notifier: ServiceNotifier) -> None:
+    """READY once every component runs or is in a declared wait, but not later than READY_WITHIN: one slow camera must
+    not have the others' daemon killed. STATUS whenever health changes. WATCHDOG in time, while every part moves."""
     changed = asyncio.Event()
     board.watch(changed.set)
     changed.set()
     announced = False
+    stuck: list[str] = []
     while True:
+        waits = [notifier.watchdog_interval, STUCK_LOOK if stuck else None]
+        waits.append(None if announced else max(0.0, board.started + READY_WITHIN - time.monotonic()))
         with suppress(TimeoutError):
-            async with asyncio.timeout(notifier.watchdog_interval):
+            async with asyncio.timeout(min((wait for wait in waits if wait is not None), default=None)):
                 await changed.wait()
-        notifier.watchdog()
         changed.clear()
+        before, stuck = stuck, [pipeline.name for pipeline in pipelines if pipeline.stuck]
+        if not stuck:
+            notifier.watchdog()
+        elif not before:
+            log.error("watchdog.withheld", cameras=stuck, reason="said to run, but without pictures for too long")
         notifier.status(board.summary)
-        if board.settled and not announced:
+        if not announced and (board.settled or time.monotonic() >= board.started + READY_WITHIN):
             announced = True
             notifier.ready()
             log.info("daemon.ready", summary=board.summary)

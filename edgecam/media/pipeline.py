@@ -7,7 +7,7 @@ from collections import deque
 
 import structlog
 
-from edgecam.health import Component
+from edgecam.health import Component, Condition
 from edgecam.media.bitrate import BitratePolicy
 from edgecam.media.broadcaster import Broadcaster, Subscription
 from edgecam.media.keyframes import KeyframeRequests
@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 RATE_WINDOW_NS = 2_000_000_000  # over which the real bitrate and frame rate are measured
 RETUNE_INTERVAL = 0.5  # seconds between changes of the encoder's bitrate
 RETUNE_STEP = 0.05  # smaller relative changes are not worth a reconfiguration
+# A camera without a picture for longer than its capture process may take, and this many seconds more, is stuck.
+SLOWEST_PICTURES = 2.5  # picture intervals that are never a stall
+STUCK_AFTER = 5.0
 
 
 class Pipeline:
@@ -115,6 +118,15 @@ class Pipeline:
     @property
     def subscribers(self) -> int:
         return len(self._broadcaster)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it is said to run and gives no pictures all the same: whoever had to notice is broken itself."""
+        if self.component.state.condition is not Condition.RUNNING:
+            return False
+        fps = self.info.fps if self.info is not None else self.settings.effective.fps
+        limit = max(self.settings.stall_timeout, SLOWEST_PICTURES / fps if fps > 0 else 0.0) + STUCK_AFTER
+        return time.monotonic_ns() - self.last_unit_ns > limit * 1e9
 
     @property
     def last_keyframe(self) -> AccessUnit | None:
