@@ -151,9 +151,13 @@ export class Stream {
 
   /** How to reach the camera now; the first answer makes the transport. */
   async #learnHost() {
-    this.#host = await askHost(this.#host);
-    this.#ice = this.#host;
-    this.listener.cameras(this.#host.cameras);
+    const asked = askHost(this.#host).then((host) => {
+      this.#host = this.#ice = host;
+      this.listener.cameras(host.cameras);
+    });
+    // Only TURN credentials expire. Without any, what the host said last serves, and its news may come later.
+    if (this.#host?.iceServers.length === 0) asked.catch(() => {});
+    else await asked;
     this.#transport ??=
       this.#host.transport === 'websocket'
         ? new WebSocketTransport(this.camera, this.#signaling, { passive: this.passive })
