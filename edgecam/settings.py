@@ -14,7 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 CAMERA_NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 CameraName = Annotated[str, StringConstraints(pattern=CAMERA_NAME)]
-IceUrl = Annotated[str, StringConstraints(pattern=r"^(stun|stuns|turn|turns):\S+$")]
+_ICE_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_ICE_HOST = rf"[^?:\s\[\]]{{1,255}}(:{_ICE_PORT})?"
+# What aiortc can read of RFC 7064 and RFC 7065, which is less than they allow: no IPv6 literals, for example.
+ICE_URL = rf"^(stuns?:{_ICE_HOST}|turns?:{_ICE_HOST}(\?transport=(udp|tcp))?)$"
+IceUrl = Annotated[str, StringConstraints(pattern=ICE_URL)]
 
 
 class Section(BaseModel):

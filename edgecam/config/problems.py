@@ -104,6 +104,8 @@ def _type_at(path: KeyPath) -> schema.Annotation | None:
 def _at(path: KeyPath, tree: object) -> Any:
     node: Any = tree
     for part in path:
+        if isinstance(node, str):
+            return node  # one value where a list of them may stand
         try:
             node = node[part]
         except (KeyError, IndexError, TypeError):

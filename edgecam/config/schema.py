@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from edgecam.settings import CAMERA_NAME
+from edgecam.settings import CAMERA_NAME, ICE_URL
 
 NAME_IN_WORDS = "a name of at most 32 lower-case letters, digits, - and _"
 
@@ -22,7 +22,7 @@ KeyPath = tuple[str | int, ...]
 PATTERNS_IN_WORDS = {
     CAMERA_NAME: NAME_IN_WORDS,
     r"^wss?://\S+$": "an address that begins with ws:// or wss://",
-    r"^(stun|stuns|turn|turns):\S+$": "an address such as stun:stun.example:3478 or turn:turn.example:3478?transport=udp",
+    ICE_URL: "an address such as stun:stun.example:3478 or turn:turn.example:3478?transport=udp (an IPv6 host by its name)",
 }
 
 Annotation = Any  # what typing calls a "type form"; there is no static type for it before Python 3.15

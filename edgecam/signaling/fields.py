@@ -6,20 +6,26 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+import structlog
 from pydantic import ValidationError
 
 from edgecam.peers import Candidate
-from edgecam.settings import IceServer
+from edgecam.settings import ICE_URL, IceServer
+
+log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_SDP_BYTES = 128 * 1024
 MAX_CANDIDATE_BYTES = 2 * 1024
 MAX_ICE_SERVERS = 16
 MAX_SECRET_CHARS = 512
+MAX_WARNINGS = 20  # of a process, about addresses of ICE servers
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ICE_URL = re.compile(r"(?:stuns?|turns?):\S{1,500}")
+_ICE_URL = re.compile(ICE_URL)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+_warned: set[str] = set()
 
 
 class WireError(ValueError):
@@ -129,7 +135,11 @@ def ice_servers_from(config: object) -> tuple[IceServer, ...]:
 def _ice_server(entry: Mapping[str, object]) -> IceServer | None:
     urls = entry.get("urls", entry.get("url"))
     listed = urls if isinstance(urls, list) else [urls]
-    usable = [url for url in listed[:MAX_ICE_SERVERS] if isinstance(url, str) and _ICE_URL.fullmatch(url)]
+    texts = [url for url in listed[:MAX_ICE_SERVERS] if isinstance(url, str)]
+    usable = [url for url in texts if _ICE_URL.fullmatch(url)]
+    for url in texts:
+        if url not in usable:
+            _warn_once(url[:100])
     if not usable:
         return None
     username, credential = entry.get("username") or "", entry.get("credential") or ""
@@ -137,6 +147,14 @@ def _ice_server(entry: Mapping[str, object]) -> IceServer | None:
         return IceServer.model_validate({"urls": usable, "username": username, "credential": credential})
     except ValidationError:
         return None  # a TURN server without credentials, or ones that are no text
+
+
+def _warn_once(url: str) -> None:
+    """Servers hand the same list out again and again; what strangers make up may not fill the log either."""
+    if url not in _warned and len(_warned) < MAX_WARNINGS:
+        _warned.add(url)
+        hint = "stun:HOST:PORT or turn:HOST:PORT?transport=udp, the host by name or IPv4 address"
+        log.warning("ice-server.ignored", url=url, reason="not an address that can be used", hint=hint)
 
 
 def ice_servers_to(servers: Iterable[IceServer]) -> dict[str, object]:

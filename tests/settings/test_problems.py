@@ -54,6 +54,14 @@ def test_an_unknown_key_has_its_line_and_the_nearest_known_one(tmp_path: Path, t
             '[signaling.a]\nurl = "http://x"\n',
             'signaling.a.url: "http://x" is not an address that begins with ws:// or wss://',
         ),
+        (
+            '[[ice.servers]]\nurls = "turn:[2001:db8::1]:3478"\nusername = "u"\ncredential = "c"\n',
+            'ice.servers[0].urls[0]: "turn:[2001:db8::1]:3478" is not an address such as stun:stun.example:3478 or turn:',
+        ),
+        (
+            '[[server.ice_servers]]\nurls = ["stun:h?transport=udp"]\n',
+            'server.ice_servers[0].urls[0]: "stun:h?transport=udp" is not an address such as stun:stun.example:3478 or turn:',
+        ),
         ('[web]\nallowed_hosts = "x"\n', 'web.allowed_hosts: "x" is not a list, each text'),
     ],
 )

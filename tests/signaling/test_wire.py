@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import pytest
+import structlog
+from aiortc.rtcicetransport import parse_stun_turn_uri
 from pydantic import SecretStr
 
 from edgecam.peers import Candidate
-from edgecam.settings import IceServer
-from edgecam.signaling import wire
+from edgecam.settings import ICE_URL, IceServer
+from edgecam.signaling import fields, wire
 from edgecam.signaling.fields import MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_SDP_BYTES
 
 STUN = IceServer(urls=("stun:stun.example:3478",))
@@ -119,6 +122,41 @@ def test_unusable_ice_servers_are_skipped() -> None:
     ]
     message = wire.decode(json.dumps({"type": "welcome", "turnConfig": {"iceServers": entries}}))
     assert message == wire.Welcome((STUN, IceServer(urls=("stun:old.example",)), STUN))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "turn:[2001:db8::1]:3478",
+        "turn:2001:db8::1",
+        "stun:stun.example?transport=udp",
+        "turn:turn.example?foo=bar",
+        "turn:turn.example?transport=sctp",
+        "stun:stun.example:70000",
+        "stun:stun.example:",
+        "stun:",
+    ],
+)
+def test_an_ice_server_that_the_camera_could_not_use_is_left_out_with_one_warning(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fields, "_warned", set())
+    servers = {"iceServers": [{"urls": [url, *TURN.urls], "username": "user", "credential": "pass"}, {"urls": url}]}
+    text = json.dumps({"type": "welcome", "turnConfig": servers})
+    with structlog.testing.capture_logs() as events:
+        for _ in range(3):
+            assert wire.decode(text) == wire.Welcome((TURN,))
+    (warning,) = events
+    assert (warning["event"], warning["log_level"], warning["url"]) == ("ice-server.ignored", "warning", url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["stun:192.0.2.1", "stuns:stun.example:5349", "turn:turn.example:1?transport=tcp", "turns:turn.example:65535?transport=udp"],
+)
+def test_an_ice_server_that_passes_is_one_that_aiortc_can_read(url: str) -> None:
+    assert re.fullmatch(ICE_URL, url)
+    assert parse_stun_turn_uri(url)["host"]
 
 
 @pytest.mark.parametrize(
