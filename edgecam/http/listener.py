@@ -14,6 +14,7 @@ import structlog
 from aiohttp import http_exceptions, web
 
 from edgecam.errors import FatalError
+from edgecam.http.admission import MAX_CONNECTIONS, AdmissionRunner
 from edgecam.http.guard import MAX_BODY_BYTES, Guard
 from edgecam.settings import Listen
 
@@ -36,6 +37,7 @@ _server_log.addFilter(_NoBadRequests())
 # it (aiohttp waits, cancels, waits) stays within the 2 s that stopping may take.
 SHUTDOWN_GRACE = 0.5
 MAX_LINE_BYTES = 8190  # request line and each header
+KEEPALIVE = 75.0  # seconds that a connection may wait for its next request; newer versions of aiohttp give it an hour
 
 
 def application(guard: Guard) -> web.Application:
@@ -47,19 +49,27 @@ def application(guard: Guard) -> web.Application:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, address: Listen, *, name: str, socket_fd: int | None = None
+    app: web.Application,
+    address: Listen,
+    *,
+    name: str,
+    socket_fd: int | None = None,
+    connections: int = MAX_CONNECTIONS,
 ) -> AsyncIterator[Listen]:
     """Serve `app` on `address`, or on an already listening socket, for the length of the block.
 
-    Yields the real address. `name` is the settings table that says where to listen.
+    Yields the real address. `name` is the settings table that says where to listen, `connections` how many clients
+    may be connected at once.
     Raises FatalError (codes port-busy, port-denied, address-absent, listen-failed).
     """
-    runner = web.AppRunner(
+    runner = AdmissionRunner(
         app,
+        connections=connections,
         access_log=None,  # it would write the tokens of query strings
         logger=_server_log,
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_GRACE,
+        keepalive_timeout=KEEPALIVE,
         max_line_size=MAX_LINE_BYTES,
         max_field_size=MAX_LINE_BYTES,
     )

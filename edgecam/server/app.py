@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import structlog
 from aiohttp import web
 
+from edgecam.http.admission import MAX_CONNECTIONS
 from edgecam.http.guard import Guard, is_upgrade
 from edgecam.http.listener import application, listening, urls_of
 from edgecam.http.pages import add_static, page
@@ -150,7 +151,10 @@ async def serve(
     """
     info = listener_token(settings.server, state_dir_of(settings), "server")
     app = build_app(settings.server, info.token)
-    async with listening(app, settings.server.address, name="server", socket_fd=socket_fd) as bound:
+    room = settings.server.max_cameras + settings.server.max_viewers + UNREGISTERED
+    connections = room + MAX_CONNECTIONS  # sockets, and the pages' requests
+    address = settings.server.address
+    async with listening(app, address, name="server", socket_fd=socket_fd, connections=connections) as bound:
         (announce or print_links)(urls_of(bound, info.token), info)
         await asyncio.get_running_loop().create_future()
 

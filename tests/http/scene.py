@@ -63,9 +63,8 @@ async def _ok(request: web.Request) -> web.StreamResponse:
     return web.Response(text="ok")
 
 
-@asynccontextmanager
-async def guarded(token: str | None = None, **settings: object) -> AsyncIterator[Scene]:
-    """A listener with `/`, `/view/front`, `/api/thing` (any method), `/healthz`, `/ws` behind a Guard."""
+def guarded_app(token: str | None = None, **settings: object) -> tuple[web.Application, WebSettings]:
+    """`/`, `/view/front`, `/api/thing` (any method), `/healthz`, `/ws` behind a Guard."""
     section = WebSettings.model_validate({"listen": "127.0.0.1:0", "token": SecretStr(token or ""), **settings})
     app = application(Guard(section, token))
     for path in ("/", "/view/front", "/healthz"):
@@ -73,6 +72,13 @@ async def guarded(token: str | None = None, **settings: object) -> AsyncIterator
     app.router.add_route("*", "/api/thing", _ok)
     app.router.add_get("/ws", _echo_socket)
     add_static(app)
+    return app, section
+
+
+@asynccontextmanager
+async def guarded(token: str | None = None, **settings: object) -> AsyncIterator[Scene]:
+    """A listener for that application, and a client."""
+    app, section = guarded_app(token, **settings)
     async with listening(app, section.address, name="web") as bound:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
             yield Scene(bound, client)

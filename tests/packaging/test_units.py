@@ -49,6 +49,11 @@ def test_a_wrong_configuration_is_not_tried_again_and_everything_else_is(unit: P
     assert "\nRestart=always\n" in text
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_there_are_descriptors_for_every_viewer(unit: Path) -> None:
+    assert "\nLimitNOFILE=65536\n" in unit.read_text()
+
+
 def test_a_unit_starts_a_command_that_exists() -> None:
     for unit in UNITS:
         (command,) = re.findall(r"(?m)^ExecStart=/usr/bin/edgecam (\S+) ", unit.read_text())
