@@ -15,6 +15,7 @@ from edgecam.media.types import RTP_CLOCK, AccessUnit, CaptureReport, EncoderDem
 IMPORT_TIMEOUT = 10.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
 MAX_UNREAD_DEMANDS = 64 << 10  # bytes; a child that reads nothing gets no more demands
 SLOWEST_PICTURES = 2.5  # picture intervals that are never a stall
+MAX_AHEAD_NS = 1_000_000_000  # far beyond the few milliseconds by which a driver's clock may lead
 PROBING = "probing "  # in front of the encoder's name, in a phase
 
 
@@ -139,6 +140,8 @@ class ChildLink(asyncio.BufferedProtocol):
 
     def _take_unit(self, payload: memoryview, received_ns: int) -> None:
         keyframe, captured_ns, data = wire.decode_unit(payload)
+        if captured_ns > received_ns + MAX_AHEAD_NS:  # believed, it would hold the clock of all later ones
+            raise WireError("a picture from the future")
         self._deadline.move(self._limits.stall)
         self.phase = "running"
         timestamp = self._timestamps.next(captured_ns)
@@ -146,7 +149,7 @@ class ChildLink(asyncio.BufferedProtocol):
 
     def _take(self, kind: Kind, payload: memoryview) -> None:
         if kind is Kind.PHASE:
-            self.phase = str(wire.decode_json(payload).get("phase"))
+            self.phase = wire.decode_phase(payload)
             self._deadline.move(self._limits.start)
         elif kind is Kind.OPENED:
             self.info = wire.decode_info(payload)
@@ -157,11 +160,10 @@ class ChildLink(asyncio.BufferedProtocol):
         elif kind is Kind.REPORT:
             self._take_report(wire.decode_report(payload))
         elif kind is Kind.FAILED:
-            failure = wire.decode_json(payload)
-            error = CaptureError(
-                str(failure.get("message")), code=str(failure.get("code")), remedy=str(failure.get("remedy"))
-            )
-            self._break(error)
+            failure = wire.decode_failure(payload)
+            self._break(CaptureError(failure.message, code=failure.code, remedy=failure.remedy))
+        else:
+            raise WireError(f"{kind.name} is not for the daemon")
 
     def _take_report(self, report: CaptureReport) -> None:
         before, self._report = self._report, report
@@ -177,6 +179,8 @@ class ChildLink(asyncio.BufferedProtocol):
         self._deadline.stop()
         if not self.broken.done():
             self.broken.set_result(error)
+            if self._transport is not None:
+                self._transport.abort()  # nothing that comes after is believed
 
 
 def stall_error(camera: str, phase: str, limits: Limits, encoder_stuck: bool) -> CaptureError:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from edgecam.media.types import CaptureReport, StreamInfo
 
@@ -18,6 +20,9 @@ HEADER = struct.Struct("=BI")
 UNIT = struct.Struct("=?q")  # keyframe, captured_ns
 MAX_PAYLOAD = 16 << 20  # bytes; a 4096x4096 intra picture at the highest bitrate stays far below
 MAX_JSON = 64 << 10  # bytes
+MAX_NUMBER = 2**63  # what no counter and no measure comes near; NaN and the infinities are no numbers either
+CODE = re.compile(r"[a-z]+(-[a-z]+)*")
+PROFILE = re.compile(r"[0-9a-f]{6}")
 
 
 class Kind(enum.IntEnum):
@@ -36,6 +41,25 @@ class WireError(Exception):
     """The other end sent something that no version of this code sends."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A child's last words: an EdgecamError's parts."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What a child is about to do."""
+
+    phase: str
+
+
+Shape = TypeVar("Shape", StreamInfo, CaptureReport, Failure, Phase)
+
+
 def encode_json(kind: Kind, value: Mapping[str, object]) -> bytes:
     """A whole message with a JSON payload."""
     payload = json.dumps(value).encode()
@@ -51,7 +75,7 @@ def decode_json(payload: bytes | memoryview) -> dict[str, Any]:
     """The JSON object of a payload. Raises WireError."""
     try:
         value = json.loads(bytes(payload))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {error}") from error
     if not isinstance(value, dict):
         raise WireError("not a JSON object")
@@ -68,18 +92,50 @@ def decode_unit(payload: memoryview) -> tuple[bool, int, bytes]:
 
 def decode_info(payload: memoryview) -> StreamInfo:
     """The StreamInfo of an OPENED message. Raises WireError."""
-    try:
-        return StreamInfo(**decode_json(payload))
-    except TypeError as error:
-        raise WireError(f"not a StreamInfo: {error}") from error
+    info = _decode(StreamInfo, payload)
+    if min(info.width, info.height, info.fps) <= 0 or not PROFILE.fullmatch(info.profile_level_id):
+        raise WireError("not a StreamInfo: impossible values")
+    return info
 
 
 def decode_report(payload: memoryview) -> CaptureReport:
     """The CaptureReport of a REPORT message. Raises WireError."""
-    try:
-        return CaptureReport(**decode_json(payload))
-    except TypeError as error:
-        raise WireError(f"not a CaptureReport: {error}") from error
+    return _decode(CaptureReport, payload)
+
+
+def decode_failure(payload: memoryview) -> Failure:
+    """The Failure of a FAILED message. Raises WireError."""
+    failure = _decode(Failure, payload)
+    if not CODE.fullmatch(failure.code):
+        raise WireError("not a Failure: code")
+    return failure
+
+
+def decode_phase(payload: memoryview) -> str:
+    """The phase of a PHASE message. Raises WireError."""
+    return _decode(Phase, payload).phase
+
+
+def _decode(shape: type[Shape], payload: memoryview) -> Shape:
+    """A dataclass of text and numbers, and nothing else in it. Raises WireError."""
+    value = decode_json(payload)
+    kinds = {field.name: str(field.type) for field in fields(shape)}
+    wrong = [name for name, kind in kinds.items() if not _is(kind, value.get(name))]
+    if wrong or len(value) != len(kinds):
+        raise WireError(f"not a {shape.__name__}: {', '.join(wrong) or 'unknown fields'}")
+    return shape(**{name: _writable(value[name]) for name in kinds})
+
+
+def _is(kind: str, value: object) -> bool:
+    if kind == "str":
+        return isinstance(value, str)
+    numbers = (int, float) if kind == "float" else (int,)
+    return isinstance(value, numbers) and not isinstance(value, bool) and -MAX_NUMBER < value < MAX_NUMBER
+
+
+def _writable(value: Any) -> Any:
+    """Half a surrogate pair, which JSON can spell, would fail wherever the text is written later."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 class MessageBuffer:
