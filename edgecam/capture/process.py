@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 from dataclasses import asdict
@@ -151,8 +152,10 @@ def signal_name(number: int) -> str:
 
 def absent(device: str) -> CaptureError:
     """There is no such device node."""
-    others = sorted(str(path) for path in Path("/dev").glob("video*"))
-    there = f"set device to one of {', '.join(others)}" if others else "no /dev/video* is there"
+    others: list[str] = []
+    with contextlib.suppress(OSError):  # out of descriptors, for one: no reason to withhold what is known
+        others = sorted(str(path) for path in Path("/dev").glob("video*"))
+    there = f"set device to one of {', '.join(others)}" if others else "no /dev/video* was found"
     return CaptureError(
         f"{device} does not exist",
         remedy=f"plug the camera in, or {there}" if others else f"plug the camera in; {there}",

@@ -8,6 +8,7 @@ import resource
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,23 @@ def test_a_daemon_out_of_descriptors_tries_again_later() -> None:
             assert open_fds() == before
 
     asyncio.run(watch())
+
+
+def test_a_daemon_out_of_descriptors_still_says_that_the_camera_is_absent(tmp_path: Path) -> None:
+    source = camera(source="v4l2", device=str(tmp_path / "video9"))
+
+    async def run() -> None:
+        limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), {int(entry.split()[0]) for entry in open_fds()}
+        free = next(number for number in range(limits[0]) if number not in taken)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            with pytest.raises(CaptureError, match="does not exist") as caught:
+                await source.run(Recorder())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert caught.value.code == "camera-absent"
+
+    asyncio.run(run())
 
 
 def test_a_machine_out_of_threads_has_its_picture_and_keeps_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
