@@ -62,6 +62,26 @@ def _network(remote: str) -> str:
     return str(address)
 
 
+def client_address(request: web.BaseRequest, *, proxied: bool) -> str:
+    """Where a request comes from. `proxied`: it came through a proxy that a person configured; if that runs on this
+    machine, it is the hop that the proxy itself added, the last one, and not the proxy."""
+    remote = request.remote or ""
+    if not (proxied and _is_loopback(remote)):
+        return remote
+    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    try:
+        return str(ipaddress.ip_address(hops[-1].strip().strip("[]")))
+    except ValueError:
+        return remote
+
+
+def _is_loopback(remote: str) -> bool:
+    try:
+        return ipaddress.ip_address(remote).is_loopback
+    except ValueError:
+        return False
+
+
 class Credentials:
     """The secret of one listener, and what shows knowledge of it."""
 
@@ -76,8 +96,8 @@ class Credentials:
         """Whether `token` is the secret, compared in constant time."""
         return hmac.compare_digest(_octets(token), self._token)
 
-    def check(self, request: web.Request, *, allow_query: bool) -> Verdict:
-        """Judge a request by cookie, `Authorization: Bearer` (RFC 6750) and, where allowed, `?token=`."""
+    def check(self, request: web.Request, remote: str, *, allow_query: bool) -> Verdict:
+        """Judge a request of `remote` by cookie, `Authorization: Bearer` (RFC 6750) and, where allowed, `?token=`."""
         if self._cookie_matches(request):
             return Verdict.GRANTED
         shown = _bearer(request)
@@ -87,7 +107,7 @@ class Credentials:
             return Verdict.MISSING
         # A throttled address is refused even with the right token, or it could go on guessing. Cookies count:
         # they cannot be guessed.
-        if self.failures.retry_after(request.remote or "") > 0:
+        if self.failures.retry_after(remote) > 0:
             return Verdict.THROTTLED
         return Verdict.GRANTED if self.matches(shown) else Verdict.WRONG
 

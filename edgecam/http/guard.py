@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 from aiohttp import hdrs, web
 
-from edgecam.http.credentials import COOKIE_LIFETIME, Credentials, Verdict, cookie_name
+from edgecam.http.credentials import COOKIE_LIFETIME, Credentials, Verdict, client_address, cookie_name
 from edgecam.http.door import throttled, token_needed
 from edgecam.http.origins import AllowedHosts, Authority, normal_origin, parse_authority, same_origin
 from edgecam.settings import ListenerSettings
@@ -58,14 +58,27 @@ class Guard:
         app.middlewares.append(self.middleware)
         app.on_response_prepare.append(self._add_headers)
 
-    def token_matches(self, token: str) -> bool:
-        """Whether `token` opens this listener; True for every token where none is needed."""
-        return self._credentials is None or self._credentials.matches(token)
+    def token_refused(self, token: str, remote: str) -> str:
+        """Why a token that `remote` showed in a message does not open this listener; empty when it does. Wrong ones
+        count like those in requests."""
+        if self._credentials is None:
+            return ""
+        wait = self._credentials.failures.retry_after(remote)
+        if wait > 0:
+            return f"too many wrong tokens from your address; try again in {math.ceil(wait)} s"
+        if self._credentials.matches(token):
+            return ""
+        self._count_failure(self._credentials, remote)
+        return "that token is wrong"
+
+    def client_of(self, request: web.BaseRequest) -> str:
+        """The address that a request comes from, also behind a configured reverse proxy on this machine."""
+        return client_address(request, proxied=self._is_proxied(request))
 
     def vouches(self, request: web.Request) -> bool:
         """Whether this request has shown the token, or none is needed."""
         credentials = self._credentials
-        return credentials is None or credentials.check(request, allow_query=True) is Verdict.GRANTED
+        return credentials is None or credentials.check(request, self.client_of(request), allow_query=True) is Verdict.GRANTED
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Next) -> web.StreamResponse:
@@ -118,10 +131,13 @@ class Guard:
         host = request.headers[hdrs.HOST]
         return same_origin(origin, host, schemes=(request.scheme, *self._proxied_schemes(request)))
 
+    def _is_proxied(self, request: web.BaseRequest) -> bool:
+        authority = parse_authority(request.headers.get(hdrs.HOST, "")) or Authority("", None)
+        return self._hosts.was_configured(authority)
+
     def _proxied_schemes(self, request: web.Request) -> tuple[str, ...]:
         """A proxy that a person configured may speak TLS in front of this plain listener."""
-        authority = parse_authority(request.headers[hdrs.HOST]) or Authority("", None)
-        return ("https",) if self._hosts.was_configured(authority) else ()
+        return ("https",) if self._is_proxied(request) else ()
 
     def _cors_origin(self, request: web.BaseRequest) -> str | None:
         origin = request.headers.get(hdrs.ORIGIN)
@@ -143,16 +159,21 @@ class Guard:
             return None
         upgrade = is_upgrade(request)
         page = _is_page(request)
-        verdict = self._credentials.check(request, allow_query=upgrade or page)
+        remote = self.client_of(request)
+        verdict = self._credentials.check(request, remote, allow_query=upgrade or page)
         if verdict is Verdict.GRANTED:
             return self._redirect(request, self._credentials) if page and "token" in request.query else None
-        if verdict is Verdict.WRONG and self._credentials.failures.record(request.remote or ""):
-            log.warning("token.guessing", remote=request.remote, hint="refusing that address for a minute")
+        if verdict is Verdict.WRONG:
+            self._count_failure(self._credentials, remote)
         if verdict is Verdict.THROTTLED:
-            return throttled(math.ceil(self._credentials.failures.retry_after(request.remote or "")))
+            return throttled(math.ceil(self._credentials.failures.retry_after(remote)))
         if verdict is Verdict.MISSING and upgrade and self._anonymous_sockets:
             return None
         return token_needed(request, self._section, wrong=verdict is Verdict.WRONG)
+
+    def _count_failure(self, credentials: Credentials, remote: str) -> None:
+        if credentials.failures.record(remote):
+            log.warning("token.guessing", remote=remote, hint="refusing that address for a minute")
 
     def _redirect(self, request: web.Request, credentials: Credentials) -> web.StreamResponse:
         """To the same page without the token, which then is neither in the history nor in a Referer."""

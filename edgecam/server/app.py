@@ -60,7 +60,7 @@ def build_app(settings: ServerSettings, token: str | None) -> web.Application:
         settings.ice_servers,
         max_cameras=settings.max_cameras,
         max_viewers=settings.max_viewers,
-        token_matches=guard.token_matches,
+        token_refused=guard.token_refused,
         anonymous_cameras=settings.allow_anonymous,
         cameras_changed=announcements.changed,
     )
@@ -71,7 +71,7 @@ def build_app(settings: ServerSettings, token: str | None) -> web.Application:
     list_cameras = page("cameras.html")
 
     async def socket(request: web.Request) -> web.StreamResponse:
-        return await _serve_socket(request, vouched=guard.vouches(request), room=room)
+        return await _serve_socket(request, guard, room=room)
 
     async def index(request: web.Request) -> web.StreamResponse:
         # The original clients connect to ws://host:8080 with no path.
@@ -95,7 +95,7 @@ def build_app(settings: ServerSettings, token: str | None) -> web.Application:
     return app
 
 
-async def _serve_socket(request: web.Request, *, vouched: bool, room: int) -> web.StreamResponse:
+async def _serve_socket(request: web.Request, guard: Guard, *, room: int) -> web.StreamResponse:
     hub, sockets = request.app[HUB], request.app[SOCKETS]
     if len(hub.clients) >= room:
         raise web.HTTPServiceUnavailable(text="the server has as many clients as it may have\n")
@@ -104,9 +104,9 @@ async def _serve_socket(request: web.Request, *, vouched: bool, room: int) -> we
         heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_MESSAGE_BYTES + 1, compress=False
     )
     await ws.prepare(request)
-    socket = Socket(ws, request)
+    socket = Socket(ws, request, guard.client_of(request))
     sockets.add(socket)
-    client = hub.connect(socket, vouched=vouched)
+    client = hub.connect(socket, vouched=guard.vouches(request))
     try:
         await socket.serve(hub, client)
     finally:

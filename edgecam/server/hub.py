@@ -27,7 +27,7 @@ Relayed = wire.Offer | wire.Answer | wire.IceCandidate
 class Hub:
     """Routes messages between registered clients. Every method returns at once; nothing received raises.
 
-    `token_matches` judges the token in `register`; `anonymous_cameras` lets clients without it be senders.
+    `token_refused(token, remote)` says why the token in `register` will not do; `anonymous_cameras` lets clients without it be senders.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class Hub:
         *,
         max_cameras: int = 1000,
         max_viewers: int = 1000,
-        token_matches: Callable[[str], bool] = lambda _token: True,
+        token_refused: Callable[[str, str], str] = lambda _token, _remote: "",
         anonymous_cameras: bool = True,
         cameras_changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.ice_servers = tuple(ice_servers)
-        self._token_matches = token_matches
+        self._token_refused = token_refused
         self._anonymous_cameras = anonymous_cameras
         self.registry = Registry(max_cameras, max_viewers, cameras_changed)
         self.clients: set[Client] = set()
@@ -108,8 +108,8 @@ class Hub:
 
     def _register(self, client: Client, request: wire.Register) -> None:
         if request.token:
-            if not self._token_matches(request.token):
-                raise Refusal("that token is wrong", "token-wrong")
+            if reason := self._token_refused(request.token, client.link.remote):
+                raise Refusal(reason, "token-wrong")
             client.vouched = True
         if request.role == "sender":
             if not (client.vouched or self._anonymous_cameras):

@@ -37,8 +37,8 @@ class _Close:
 class Socket:
     """A client's WebSocket. Implements `seats.Link`; `serve` runs it."""
 
-    def __init__(self, ws: web.WebSocketResponse, request: web.Request) -> None:
-        self.remote = request.remote or ""
+    def __init__(self, ws: web.WebSocketResponse, request: web.Request, remote: str) -> None:
+        self.remote = remote
         self._ws = ws
         self._transport = request.transport
         self._queue: deque[str | _Close] = deque()

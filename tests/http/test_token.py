@@ -119,6 +119,31 @@ def test_guessing_is_slowed_down_and_a_cookie_still_counts() -> None:
     play(script, token=TOKEN)
 
 
+def test_behind_a_configured_proxy_a_guesser_shuts_out_only_itself() -> None:
+    async def script(scene: Scene) -> None:
+        async def show(token: str, hops: str, host: str = "cam.example") -> int:
+            headers = {"Host": host, "X-Forwarded-For": hops, "Authorization": f"Bearer {token}"}
+            return (await scene.get("/api/thing", **headers)).status
+
+        for number in range(FAILURES_ALLOWED):  # whatever hops it makes up itself, the proxy adds the real one
+            assert await show("guess", f"10.0.0.{number}, 192.0.2.66") == 401
+        assert await show(TOKEN, "192.0.2.66") == 429
+        assert await show(TOKEN, "192.0.2.1") == 200
+        assert (await scene.get("/api/thing", **BEARER)).status == 200
+
+    play(script, token=TOKEN, allowed_hosts=("cam.example",))
+
+
+def test_who_claims_to_be_forwarded_without_a_configured_proxy_is_not_believed() -> None:
+    async def script(scene: Scene) -> None:
+        for number in range(FAILURES_ALLOWED):
+            headers = {"X-Forwarded-For": f"10.0.0.{number}", "Authorization": "Bearer guess"}
+            assert (await scene.get("/api/thing", **headers)).status == 401
+        assert (await scene.get("/api/thing", X_Forwarded_For="10.0.1.1", **BEARER)).status == 429
+
+    play(script, token=TOKEN, allowed_hosts=("cam.example",))
+
+
 def test_asking_without_a_token_is_not_guessing() -> None:
     async def script(scene: Scene) -> None:
         for _ in range(FAILURES_ALLOWED + 2):

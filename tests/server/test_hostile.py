@@ -10,6 +10,7 @@ import random
 import aiohttp
 import pytest
 
+from edgecam.http.credentials import FAILURES_ALLOWED
 from edgecam.server.hub import MAX_ERRORS, Hub
 from edgecam.server.seats import Client
 from edgecam.signaling import wire
@@ -179,6 +180,21 @@ def test_anonymous_clients_are_let_in_when_allowed_but_pages_stay_closed() -> No
         assert (await peer.register("sender"))["type"] == "registered"
         async with town.session.get(f"http://{town.address}/status") as response:
             assert response.status == 401
+
+    play(script, token="sesame", allow_anonymous=True)
+
+
+def test_guessing_the_token_when_registering_is_slowed_down_over_all_connections() -> None:
+    async def script(town: Town) -> None:
+        for _ in range(FAILURES_ALLOWED):
+            peer = await town.connect()
+            refusal = await peer.register("sender", cameraId="front", token="guess")
+            assert (refusal["code"], refusal["message"]) == ("token-wrong", "that token is wrong")
+        refusal = await (await town.connect()).register("sender", cameraId="front", token="sesame")
+        assert refusal["code"] == "token-wrong"
+        assert "too many wrong tokens from your address" in refusal["message"]
+        async with town.session.get(f"http://{town.address}/status", headers={"Authorization": "Bearer sesame"}) as reply:
+            assert reply.status == 429
 
     play(script, token="sesame", allow_anonymous=True)
 
