@@ -54,7 +54,7 @@ def render(status: dict[str, Any]) -> str:
     for key, name, kind, text in _CAMERA:
         _metric(lines, name, kind, text, [({"camera": c["name"]}, c[key]) for c in status["cameras"]])
     for key, name, kind, text in _VIEWER:
-        _metric(lines, name, kind, text, [({"camera": v["camera"], "viewer": v["id"]}, v[key]) for v in status["viewers"]])
+        _metric(lines, name, kind, text, [({"camera": v["camera"], "via": v["via"], "viewer": v["id"]}, v[key]) for v in status["viewers"]])
     _metric(lines, "viewers_refused_total", "counter", "Viewers turned away.", [({}, status["viewers_refused"])])
     return "\n".join(lines) + "\n"
 

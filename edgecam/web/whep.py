@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 import secrets
 
+import structlog
 from aiohttp import web
 
 from edgecam.errors import EdgecamError, NegotiationError, ViewerRefusedError
 from edgecam.peers import Candidate, PeerKey
 from edgecam.web.context import CONTEXT
+
+log = structlog.get_logger(__name__)
 
 VIA = "whep"
 MAX_SDP = 128 * 1024  # bytes
@@ -44,6 +47,8 @@ async def join(request: web.Request) -> web.Response:
     try:
         answer = await request.app[CONTEXT].viewers.answer(key, body.decode("utf-8", "replace"))
     except (NegotiationError, ViewerRefusedError) as error:
+        if error.code == "viewers-full":  # what goes wrong later, the session logs itself
+            log.info("viewer.refused", camera=key.camera, via=VIA, remote=request.remote, code=error.code, reason=str(error))
         return problem(error, _STATUS.get(error.code, 400))
     location = f"/whep/{key.camera}/{key.peer}"
     return web.Response(
@@ -65,7 +70,7 @@ async def trickle(request: web.Request) -> web.Response:
     if not viewers.knows(key):
         return problem(ViewerRefusedError("there is no such session", remedy="POST a new offer", code="session-unknown"), 404)
     mid: str | None = None
-    for line in (await request.text()).splitlines():
+    for line in (await request.read()).decode("utf-8", "replace").splitlines():
         if match := re.match(r"a=mid:(\S+)", line):
             mid = match[1]
         elif line.startswith("a=candidate:"):

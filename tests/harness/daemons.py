@@ -137,8 +137,8 @@ class Daemon(Listening):
         return until(look, within=within, what=what, explain=lambda: self.status()["viewers"])[0]
 
     def viewer(self, identity: str) -> dict[str, Any] | None:
-        """The viewer of that id, None when it has no session."""
-        return next((viewer for viewer in self.status()["viewers"] if viewer["id"] == identity), None)
+        """The viewer of that id, None when it has no session. The status shows only how ids begin."""
+        return next((viewer for viewer in self.status()["viewers"] if viewer["id"][:8] == identity[:8]), None)
 
     @property
     def capture_processes(self) -> list[int]:
