@@ -89,10 +89,11 @@ def _readable(document: dict[str, Any]) -> str:
     lines = [f"{document['name']}: {verdict} (edgecam {document['version']}, up {_duration(document['uptime_s'])})"]
     lines += [f"  ! {reason}" for reason in document["reasons"]]
     for camera in document["cameras"]:
+        cost = f", {camera['encode_ms']:.1f} ms per frame" if camera["encode_ms"] is not None else ""
         lines.append(
             f"  camera {camera['name']}: {camera['condition']}, {camera['width']}x{camera['height']}"
             f" at {camera['measured_fps']:.1f} fps, {camera['bitrate_bps'] / 1000:.0f} kbit/s"
-            f" ({camera['encoder'] or 'no encoder yet'}), {camera['viewers']}/{camera['max_viewers']} viewers"
+            f" ({camera['encoder'] or 'no encoder yet'}{cost}), {camera['viewers']}/{camera['max_viewers']} viewers"
         )
     for viewer in document["viewers"]:
         round_trip = f", round trip {viewer['rtt_ms']} ms" if viewer["rtt_ms"] is not None else ""

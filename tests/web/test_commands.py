@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,12 @@ def test_status_exits_0_when_ready(healthy: Daemon, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended
     assert ": ready (edgecam " in ended.stdout
     assert "camera front: running, 320x240" in ended.stdout
+
+
+def test_status_shows_what_encoding_costs(healthy: Daemon, tmp_path: Path) -> None:
+    until(lambda: healthy.camera("front")["encode_ms"], within=10, what="the first report of the encoder")
+    ended = run_edgecam("status", "--config", healthy.file, state_dir=tmp_path)
+    assert re.search(r"\(\w+, \d+\.\d ms per frame\), 0/16 viewers", ended.stdout), ended.stdout
 
 
 def test_status_exits_1_when_not_ready_and_names_the_reason(daemon: Daemon, tmp_path: Path) -> None:
