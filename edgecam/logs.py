@@ -53,7 +53,7 @@ def configure(
     level = getattr(logging, settings.level.upper())
     root.setLevel(level)
     for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET if settings.level == "debug" else logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if settings.level == "debug" else logging.WARNING)
     logging.captureWarnings(True)
 
     structlog.configure(
