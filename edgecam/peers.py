@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,12 @@ class PeerKey:
     via: str
     camera: str
     peer: str
+
+    @property
+    def shown(self) -> str:
+        """The viewer for logs, status and metrics: its id is as good as a password at the signaling server, so only
+        the beginning, and a few digits of a hash, because beginnings can be alike."""
+        return f"{self.peer[:8]}.{hashlib.sha256(self.peer.encode()).hexdigest()[:4]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,8 @@ class RemoteCandidates:
     Of more than MAX_CANDIDATES in a session's life the rest is dropped: each is an address that ICE sends checks to.
     """
 
-    def __init__(self, peer: str, apply: Callable[[RTCIceCandidate], Awaitable[None]]) -> None:
-        self._peer = peer
+    def __init__(self, viewer: str, apply: Callable[[RTCIceCandidate], Awaitable[None]]) -> None:
+        self._viewer = viewer
         self._apply = apply
         self._taken = 0
         self._queue: asyncio.Queue[RTCIceCandidate] = asyncio.Queue()
@@ -71,7 +71,7 @@ class RemoteCandidates:
             return
         parsed = parse(candidate) if self._taken < MAX_CANDIDATES else None
         if parsed is None:
-            log.debug("candidate.ignored", peer=self._peer, candidate=candidate.candidate[:80])
+            log.debug("candidate.ignored", viewer=self._viewer, candidate=candidate.candidate[:80])
             return
         self._taken += 1
         self._queue.put_nowait(parsed)
@@ -82,7 +82,7 @@ class RemoteCandidates:
             while True:
                 candidate = await self._queue.get()
                 if is_mdns(candidate):  # resolving can take a second, and nothing may wait for it
-                    resolving.create_task(self._try(candidate), name=f"mdns {self._peer}")
+                    resolving.create_task(self._try(candidate), name=f"mdns {self._viewer}")
                 else:
                     await self._try(candidate)
 
@@ -90,7 +90,7 @@ class RemoteCandidates:
         try:
             await self._apply(candidate)
         except Exception as error:  # noqa: BLE001 - per-viewer boundary: a peer's candidate must not end its session
-            log.debug("candidate.refused", peer=self._peer, error=repr(error))
+            log.debug("candidate.refused", viewer=self._viewer, error=repr(error))
 
 
 class EarlyCandidates:

@@ -55,7 +55,7 @@ class ViewerSession:
         self._ended = asyncio.Event()
         self._connected = asyncio.Event()
         self._reason = "closed"
-        self._candidates = RemoteCandidates(key.peer, self._apply_candidate)
+        self._candidates = RemoteCandidates(key.shown, self._apply_candidate)
         self._remote_described = asyncio.Event()
         self._retransmissions = RetransmissionBudget()
         self._pc: RTCPeerConnection | None = None
@@ -106,7 +106,7 @@ class ViewerSession:
     async def run(self, connect_timeout: float) -> str:
         """Live until the viewer is gone; returns why. `close()` is to follow."""
         async with asyncio.TaskGroup() as group:
-            pump = group.create_task(self._apply_candidates(), name=f"candidates {self.key.peer}")
+            pump = group.create_task(self._apply_candidates(), name=f"candidates {self.key.shown}")
             try:
                 async with asyncio.timeout(connect_timeout):
                     await self._connected.wait()
@@ -126,9 +126,9 @@ class ViewerSession:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._pc.close()
         except TimeoutError:
-            log.warning("session.close-slow", peer=self.key.peer, camera=self.key.camera)
+            log.warning("session.close-slow", viewer=self.key.shown, camera=self.key.camera)
         except Exception as error:  # noqa: BLE001 - per-viewer boundary
-            log.warning("session.close-failed", peer=self.key.peer, camera=self.key.camera, error=repr(error))
+            log.warning("session.close-failed", viewer=self.key.shown, camera=self.key.camera, error=repr(error))
 
     def end(self, reason: str) -> None:
         """Ask `run()` to finish; the first reason counts."""

@@ -155,7 +155,7 @@ class Viewers:
         are gathered must not leave a half-open TURN allocation behind."""
         assert self._group is not None
         described: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        task = self._group.create_task(self._live(session, step, described), name=f"viewer {session.key.peer}")
+        task = self._group.create_task(self._live(session, step, described), name=f"viewer {session.key.shown}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -168,7 +168,7 @@ class Viewers:
         self, session: ViewerSession, step: Callable[[], Awaitable[str]], described: asyncio.Future[str]
     ) -> None:
         key = session.key
-        bound = log.bind(camera=key.camera, via=key.via, viewer=key.peer[:8])
+        bound = log.bind(camera=key.camera, via=key.via, viewer=key.shown)
         try:
             description = await step()
             self.relay.gathered(session.turn_url, description)
@@ -200,7 +200,7 @@ class Viewers:
             "viewer.connected",
             camera=key.camera,
             via=key.via,
-            viewer=key.peer[:8],
+            viewer=key.shown,
             path=path.kind if path else None,
             ms=round((time.monotonic() - session.created) * 1000),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import Any
 
@@ -88,7 +87,7 @@ async def _viewer(session: ViewerSession) -> dict[str, Any]:
     path = session.path
     connected = session.connected_at
     return {
-        "id": _shown_id(session.key.peer),
+        "id": session.key.shown,
         "via": session.key.via,
         "camera": session.key.camera,
         "state": "connected" if connected is not None else "connecting",
@@ -107,11 +106,6 @@ async def _viewer(session: ViewerSession) -> dict[str, Any]:
         "keyframe_requests": session.keyframe_requests,
     }
 
-
-def _shown_id(peer: str) -> str:
-    """A viewer's id as people may see it. Whoever knows the whole id of a viewer can speak in its name, so this is its
-    beginning, as in the log, and enough of a hash to tell apart those that begin alike."""
-    return f"{peer[:8]}.{hashlib.sha256(peer.encode()).hexdigest()[:4]}"
 
 
 def _signaling(line: SignalingLine, context: WebContext) -> dict[str, Any]:

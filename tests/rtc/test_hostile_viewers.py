@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
+from pathlib import Path
 from struct import pack
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.rtc.scene import Scene, scene
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def connect(stage: Scene, viewer: Viewer, peer: str = "viewer-1") -> Any:
