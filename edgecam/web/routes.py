@@ -11,6 +11,7 @@ from edgecam.errors import RetryableError, ViewerRefusedError
 from edgecam.media.pipeline import Pipeline
 from edgecam.media.snapshot import jpeg
 from edgecam.media.types import AccessUnit
+from edgecam.signaling.fields import ice_servers_to
 from edgecam.web import metrics
 from edgecam.web.context import CONTEXT
 from edgecam.web.status import status_document
@@ -48,16 +49,9 @@ async def prometheus(request: web.Request) -> web.Response:
 async def viewer(request: web.Request) -> web.Response:
     """How the viewer page connects on this host, and through which ICE servers."""
     context = request.app[CONTEXT]
-    servers = [
-        {"urls": list(s.urls), "username": s.username, "credential": s.credential.get_secret_value()}
-        if s.username
-        else {"urls": list(s.urls)}
-        for s in context.ice.servers
-    ]
     cameras = [{"id": p.name, "title": p.title, "online": p.component.state.ready} for p in context.pipelines.values()]
-    return web.json_response(
-        {"transport": "whep", "iceServers": servers, "cameras": cameras, "relayOnly": context.ice.policy == "relay"}
-    )
+    reached = {"transport": "whep", "cameras": cameras, "relayOnly": context.ice.policy == "relay"}
+    return web.json_response({**reached, **ice_servers_to(context.ice.servers)})
 
 
 @routes.get("/api/v1/cameras/{camera}/snapshot.jpg")
