@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from edgecam import logs
-from edgecam.app import Opened, run_daemon
+from edgecam.app.daemon import Opened, run_daemon
 from edgecam.commands.daemon import until_signalled
 from edgecam.config import load
 from edgecam.errors import ConfigError, FatalError

@@ -48,16 +48,24 @@ class RetryableError(EdgecamError):
 
 class CaptureError(RetryableError):
     """A camera, its driver or its encoder failed; codes: camera-absent, camera-busy, camera-denied,
-    camera-format, camera-io, camera-stalled, encoder-failed, capture-crashed, file-unreadable."""
+    camera-format, camera-io, camera-stalled, camera-closed, encoder-failed, capture-crashed, file-unreadable,
+    picamera-missing."""
 
     code = "camera-io"
 
 
 class SignalingError(RetryableError):
     """The signaling server is unreachable, refused us, or broke the connection; codes: signaling-unreachable,
-    signaling-refused, signaling-lost."""
+    signaling-refused, signaling-auth, signaling-lost."""
 
     code = "signaling-unreachable"
+
+
+class IceCredentialsError(RetryableError):
+    """TURN credentials could not be fetched; codes: credentials-unreachable, credentials-refused,
+    credentials-malformed."""
+
+    code = "credentials-unreachable"
 
 
 class NegotiationError(EdgecamError):
@@ -69,6 +77,7 @@ class NegotiationError(EdgecamError):
 
 
 class ViewerRefusedError(EdgecamError):
-    """A viewer cannot be served now; codes: viewers-full, camera-unknown, turn-unusable, shutting-down."""
+    """A viewer cannot be served now; codes: viewers-full, camera-unknown, shutting-down, memory-low, budget-spent, turn-unusable, and
+    those of TURN servers that refuse: turn-401, credential-expired, turn-forbidden, turn-quota."""
 
     code = "viewers-full"

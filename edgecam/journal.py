@@ -27,6 +27,18 @@ PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "
 # journald ignores fields with longer names.
 LONGEST_FIELD_NAME = 64
 
+# What a person, or a program, waits for: journalctl MESSAGE_ID=... finds each of them whatever its text becomes.
+MESSAGE_IDS = {
+    "daemon.starting": "b8bfde6cbf064293adada264a3dfa26a",
+    "daemon.ready": "eefd9c04704b4d92aa929f0656ea80d6",
+    "daemon.stopping": "9d83670bc8d64e36b4c3bba58b7593bf",
+    "component.state": "edfa724e5b4949ef85e5a3054c73a2a0",
+    "watchdog.withheld": "ca58109db8c54063970b2bfee9c32d32",
+    "camera.escalated": "894ac1f60aa84b44abd5c5d0b169fe93",
+}
+# Components that are parts of one camera: `encoder.front`.
+PARTS_OF_CAMERAS = ("camera.", "encoder.")
+
 
 def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
     """Whether `stream` is what systemd connected to the journal: $JOURNAL_STREAM is its device:inode."""
@@ -41,6 +53,31 @@ def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
 def datagram(fields: Mapping[str, str]) -> bytes:
     """The fields as one native message; names as journald wants them: A-Z, 0-9 and _, at most 64."""
     return b"".join(_field(name, value) for name, value in fields.items())
+
+
+def fields_of(event: str, logger: str, level: str, message: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The journal's fields of one record: `values`, each as EDGECAM_..., and what can be looked for besides.
+
+    EDGECAM_CAMERA is there for what concerns one camera, also where only one of its components is named.
+    """
+    fields = {
+        "MESSAGE": message,
+        "PRIORITY": str(PRIORITIES.get(level, 6)),
+        "SYSLOG_IDENTIFIER": IDENTIFIER,
+        "EDGECAM_EVENT": event,
+        "EDGECAM_LOGGER": logger,
+    }
+    if event in MESSAGE_IDS:
+        fields["MESSAGE_ID"] = MESSAGE_IDS[event]
+    kind, dot, camera = values.get("component", "").partition(".")
+    if kind + dot in PARTS_OF_CAMERAS:
+        fields["EDGECAM_CAMERA"] = camera
+    return fields | {f"EDGECAM_{key}": text for key, text in values.items()}
+
+
+def place_of(record: logging.LogRecord) -> dict[str, str]:
+    """Where in the program a record was made."""
+    return {"CODE_FILE": record.pathname, "CODE_LINE": str(record.lineno), "CODE_FUNC": record.funcName or ""}
 
 
 def _field(name: str, value: str) -> bytes:

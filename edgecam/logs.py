@@ -14,7 +14,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from edgecam.journal import IDENTIFIER, JOURNAL_SOCKET, PRIORITIES, JournalHandler, datagram, is_journal
+from edgecam.journal import JOURNAL_SOCKET, JournalHandler, datagram, fields_of, is_journal, place_of
 from edgecam.redaction import mask, mask_text, register_secret
 from edgecam.settings import LogSettings
 
@@ -27,6 +27,7 @@ CHATTY = ("aiortc", "aioice", "aiohttp.access", "aiohttp.server", "libav", "asyn
 
 # What a line begins with, whatever order its keys were bound in.
 HEAD = ("timestamp", "level", "event", "logger")
+PLACE = "_place"  # where the record was made, on its way to the journal
 
 
 def configure(
@@ -51,6 +52,9 @@ def configure(
         old.close()
     root.addHandler(handler)
     level = getattr(logging, settings.level.upper())
+    handler.setLevel(level)
+    # A recorder (see `record_to`) has what happened whatever is shown.
+    level = min(level, logging.INFO)
     root.setLevel(level)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.INFO if settings.level == "debug" else logging.WARNING)
@@ -67,6 +71,12 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # loggers of modules must follow a second configure()
     )
+
+
+def record_to(recorder: logging.Handler) -> None:
+    """Hand every record from `info` upwards to `recorder` too, as one JSON object with secrets masked; `configure` keeps it."""
+    recorder.setFormatter(_formatter("json", colors=False))
+    logging.getLogger().addHandler(recorder)
 
 
 def _chosen(settings: LogSettings, stream: TextIO, environ: Mapping[str, str]) -> Format:
@@ -101,6 +111,7 @@ def _common() -> list[Processor]:
 
 def _formatter(chosen: Format, *, colors: bool) -> logging.Formatter:
     render: list[Processor]
+    keep: list[Processor] = []
     match chosen:
         case "console":
             # Plain tracebacks: the rich ones print local variables, secrets among them.
@@ -108,11 +119,13 @@ def _formatter(chosen: Format, *, colors: bool) -> logging.Formatter:
             render = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
         case "journald":
             render = [_to_journal]
+            keep = [_keep_place]
         case "json":
             render = [structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.contextvars.merge_contextvars, *_common()],
         processors=[
+            *keep,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             _redact,
@@ -124,7 +137,12 @@ def _formatter(chosen: Format, *, colors: bool) -> logging.Formatter:
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """No secret passes here: tracebacks are text by now, and values have become plain data."""
     event = {key: event[key] for key in (*HEAD, *event) if key in event}
-    return {key: value if key in {"timestamp", "level"} else mask(key, value) for key, value in event.items()}
+    return {key: value if key in {"timestamp", "level", PLACE} else mask(key, value) for key, value in event.items()}
+
+
+def _keep_place(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event[PLACE] = place_of(event["_record"])
+    return event
 
 
 def _to_journal(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
@@ -132,17 +150,12 @@ def _to_journal(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     level, name = str(event.pop("level", "info")), str(event.pop("event", ""))
     logger = str(event.pop("logger", ""))
     event.pop("timestamp", None)  # the journal has its own
+    place = event.pop(PLACE, {})
     values = {key: _text(value) for key, value in event.items() if value is not None}
     trailer = values.get("exception", "")
     shown = " ".join([name, *(f"{key}={value}" for key, value in values.items() if key not in {"exception", "stack"})])
-    fields = {
-        "MESSAGE": mask_text(f"{shown}\n{trailer}" if trailer else shown),
-        "PRIORITY": str(PRIORITIES.get(level, 6)),
-        "SYSLOG_IDENTIFIER": IDENTIFIER,
-        "EDGECAM_EVENT": name,
-        "EDGECAM_LOGGER": logger,
-    }
-    fields |= {f"EDGECAM_{key}": text for key, text in values.items()}
+    message = mask_text(f"{shown}\n{trailer}" if trailer else shown)
+    fields = fields_of(name, logger, level, message, values) | place
     return datagram(fields).decode("latin-1")
 
 

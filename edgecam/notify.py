@@ -1,13 +1,17 @@
-"""Tell systemd how the service is: READY, STATUS, WATCHDOG, STOPPING (sd_notify(3))."""
+"""Tell systemd how the service is: READY, RELOADING, STATUS, WATCHDOG, STOPPING (sd_notify(3))."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from sdnotify import SystemdNotifier
+
+# A systemd that is too busy to read holds nobody up for longer; what is repeated anyway does not wait at all.
+PATIENCE = 0.5  # seconds
 
 
 class ServiceNotifier:
@@ -24,32 +28,48 @@ class ServiceNotifier:
         """Seconds between two `watchdog()`: half of what systemd waits; None when it does not watch us."""
 
     def ready(self) -> None:
-        """The service is up, or waits for something outside in a declared way."""
+        """The service is up, or waits for something outside in a declared way; ends what `reloading()` began."""
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """A reload begins: to be sent at once when the signal comes; `ready()` says that it is over, well or badly.
+
+        The time (CLOCK_MONOTONIC, µs) is what `Type=notify-reload` tells this reload's end from an earlier one's by.
+        """
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`; sent only when it differs from the last one."""
         line = " ".join(text.split())
-        if line != self._last_status:
+        if line != self._last_status and self._send(f"STATUS={line}", 0.0):
             self._last_status = line
-            self._send(f"STATUS={line}")
 
-    def watchdog(self) -> None:
-        """Still alive; to be sent every `watchdog_interval` seconds."""
+    def watchdog(self) -> bool:
+        """Still alive; to be sent every `watchdog_interval` seconds. Whether it was, or need not be."""
+        return self.watchdog_interval is None or self._send("WATCHDOG=1", 0.0)
+
+    def trigger(self) -> None:
+        """Something inside is broken for good: systemd is to act at once as if `watchdog()` had not come in time."""
         if self.watchdog_interval is not None:
-            self._send("WATCHDOG=1")
+            self._send("WATCHDOG=trigger")
 
     def stopping(self) -> None:
         """The service begins to shut down."""
         self._send("STOPPING=1")
 
-    def _send(self, state: str) -> None:
+    def _send(self, state: str, patience: float = PATIENCE) -> bool:
+        """Whether it was sent, or need not be."""
         if not self._present:
-            return
-        if self._channel is None:
-            self._channel = SystemdNotifier()
-        # sdnotify encodes Latin-1 and drops what does not fit; systemd reads UTF-8. These are the UTF-8 bytes.
-        self._channel.notify(state.encode("utf-8", "replace").decode("latin-1"))
+            return True
+        try:
+            if self._channel is None:
+                self._channel = SystemdNotifier(debug=True)  # which raises what it would otherwise keep to itself
+            self._channel.socket.settimeout(patience)
+            # sdnotify encodes Latin-1 and drops what does not fit; systemd reads UTF-8. These are the UTF-8 bytes.
+            self._channel.notify(state.encode("utf-8", "replace").decode("latin-1"))
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         if self._channel is not None and self._channel.socket is not None:

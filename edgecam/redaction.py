@@ -6,8 +6,10 @@ Authorization, SDP), and the very values that were registered as secrets.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import PurePath
+from urllib.parse import quote
 
 from pydantic import SecretBytes, SecretStr
 
@@ -16,26 +18,34 @@ MASK = "********"
 SECRET_KEY = re.compile(r"token|credential|passw|secret|authorization|cookie|ice[-_]?pwd", re.IGNORECASE)
 
 _IN_TEXT = (
-    # Query and fragment: invites and the status page carry their secret there.
+    # Query and fragment: invites and the status page carry their secret there, other services' addresses under many names.
     re.compile(
-        r"(?P<keep>[?&#;](?:access_)?(?:token|invite|signature|sig|secret|password)=)[^&#;\s\"'<>]+", re.IGNORECASE
+        r"(?P<keep>[?&#;](?:[\w.-]{0,30}(?:token|secret|passw|pwd|passphrase|credential|signature|loginpas)[\w.-]{0,30}"
+        r"|(?:[\w.-]{0,30}[_.-])?(?:api)?key|[\w.-]{0,30}auth|sig|invite|jwt|pass|pin)=)[^&#;\s\"'<>]+", re.IGNORECASE
     ),
     re.compile(r"(?P<keep>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}", re.IGNORECASE),
     re.compile(r"(?P<keep>\ba=ice-pwd:)\S+", re.IGNORECASE),
-    re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:)[^\s/?#@]+(?=@)", re.IGNORECASE),
+    # The user before a password may be read; alone it is a token as often as a name. Up to the last @, which a password may have.
+    re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{0,20}://(?:[^\s:/?#@\"'<>]*:(?=[^\s/?#\"'<>]*@))?)[^\s/?#\"'<>]+(?=@)", re.IGNORECASE),
+    re.compile(r"(?P<keep>\b(?:turns?|stuns?):)[^\s/?#\"'<>]+(?=@)", re.IGNORECASE),
 )
 
 # A shorter one would mask ordinary words ("demo"), and so give itself away.
 SHORTEST_REGISTERED = 8
 
+# Names, numbers, addresses: each of the patterns needs a character that is not among these.
+_PLAIN = re.compile(r"[\w.@/-]*")
+
 _registered: set[str] = set()
 
 
 def register_secret(value: str | SecretStr) -> None:
-    """Mask `value` wherever it turns up in text from now on; ignored when shorter than 8 characters."""
+    """Mask `value` wherever it turns up in text from now on, also as URLs and JSON write it, and each line of several. What is
+    shorter than 8 characters is ignored."""
     plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if len(plain) >= SHORTEST_REGISTERED:
-        _registered.add(plain)
+    for part in (plain, *plain.splitlines()):
+        if len(part.strip()) >= SHORTEST_REGISTERED:
+            _registered.update((part, quote(part, safe=""), json.dumps(part)[1:-1]))
 
 
 def mask_text(text: str) -> str:
@@ -43,6 +53,8 @@ def mask_text(text: str) -> str:
     for secret in sorted(_registered, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, MASK)
+    if _PLAIN.fullmatch(text):
+        return text
     for pattern in _IN_TEXT:
         text = pattern.sub(rf"\g<keep>{MASK}", text)
     return text

@@ -50,10 +50,21 @@ def retryable(error: BaseException) -> RetryableError | None:
 async def supervise(run: Callable[[], Awaitable[None]], component: Component, backoff: Backoff) -> None:
     """Call `run()` for ever; a RetryableError is reported and backed off, anything else is raised.
 
-    `run` reports `component.running()` itself once it really runs. Returns when `run` returns.
+    `run` reports `component.running()` itself once it really runs. Returns when `run` returns. The component's pulse says
+    when it will be tried again; its ladder, if it has one, may ask for more patience, or end the daemon.
     """
+    try:
+        await _attempts(run, component, backoff)
+    except asyncio.CancelledError:
+        component.pulse.cancelled()
+        raise
+    component.pulse.returned()
+
+
+async def _attempts(run: Callable[[], Awaitable[None]], component: Component, backoff: Backoff) -> None:
     delays = backoff.delays()
     while True:
+        component.pulse.free()
         started = time.monotonic()
         try:
             await run()
@@ -61,6 +72,9 @@ async def supervise(run: Callable[[], Awaitable[None]], component: Component, ba
             reason = retryable(error)
             if reason is None:
                 raise
+            # A task group whose task breaks while it is cancelled raises what broke, and the cancellation is lost.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError from error
             healthy_for = time.monotonic() - max(started, component.state.since)
             if component.state.ready and healthy_for >= backoff.reset_after:
                 delays = backoff.delays()
@@ -68,7 +82,10 @@ async def supervise(run: Callable[[], Awaitable[None]], component: Component, ba
         else:
             return
         delay = next(delays)
+        if component.ladder is not None:
+            delay = max(delay, component.ladder.failed(reason))
         log.debug("component.backoff", component=component.name, seconds=round(delay, 2))
+        component.pulse.promise(f"to be tried again after {delay:.1f} s", delay)
         await asyncio.sleep(delay)
 
 

@@ -28,14 +28,16 @@ else
     exit 1
 fi
 
-# coturn's package would start a TURN server on every address of this machine. Tests start their own.
-case "$missing" in *coturn*)
-    if [ ! -e /etc/systemd/system/coturn.service ]; then
-        echo "masking coturn.service, so that the package does not start it (undo: systemctl unmask coturn)"
-        $as_root mkdir -p /etc/systemd/system
-        $as_root ln -s /dev/null /etc/systemd/system/coturn.service
-    fi ;;
-esac
+# These packages would start a server of their own on this machine. Tests and benchmark start theirs, on their own ports.
+for service in coturn janus nginx caddy redis-server haproxy mosquitto prometheus avahi-daemon; do
+    case "$missing " in *" $service "*)
+        if [ ! -e "/etc/systemd/system/$service.service" ]; then
+            echo "masking $service.service, so that the package does not start it (undo: systemctl unmask $service)"
+            $as_root mkdir -p /etc/systemd/system
+            $as_root ln -s /dev/null "/etc/systemd/system/$service.service"
+        fi ;;
+    esac
+done
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import structlog
 
 from edgecam.capture import wire
 from edgecam.capture.wire import Kind, MessageBuffer, WireError
 from edgecam.errors import CaptureError
-from edgecam.media.types import RTP_CLOCK, AccessUnit, CaptureReport, EncoderDemand, StreamInfo, UnitSink
+from edgecam.media.types import RTP_CLOCK, AccessUnit, CaptureReport, ControlsNow, EncoderDemand, StreamInfo, UnitSink
 
-IMPORT_TIMEOUT = 10.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
+log = structlog.get_logger(__name__)
+
+IMPORT_TIMEOUT = 20.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
+ANSWER_WITHIN = 3.0  # seconds for an answer about controls
 MAX_UNREAD_DEMANDS = 64 << 10  # bytes; a child that reads nothing gets no more demands
 SLOWEST_PICTURES = 2.5  # picture intervals that are never a stall
 MAX_AHEAD_NS = 1_000_000_000  # far beyond the few milliseconds by which a driver's clock may lead
@@ -20,14 +25,16 @@ PROBING = "probing "  # in front of the encoder's name, in a phase
 
 
 class Timestamps:
-    """CLOCK_MONOTONIC nanoseconds to 90 kHz ticks, strictly increasing for the life of a camera, restarts included."""
+    """CLOCK_MONOTONIC nanoseconds to 90 kHz ticks, strictly increasing for the life of a camera, restarts included, in
+    each rendition by itself: the same picture has the same time in all of them."""
 
     def __init__(self) -> None:
-        self._last = -1
+        self._last: dict[int, int] = {}
 
-    def next(self, captured_ns: int) -> int:
-        self._last = max(self._last + 1, captured_ns * RTP_CLOCK // 1_000_000_000)
-        return self._last
+    def next(self, captured_ns: int, rendition: int = 0) -> int:
+        ticks = max(self._last.get(rendition, -1) + 1, captured_ns * RTP_CLOCK // 1_000_000_000)
+        self._last[rendition] = ticks
+        return ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,11 @@ class Deadline:
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def due(self) -> float:
+        """When it expires as things are, CLOCK_MONOTONIC seconds, which is what asyncio counts in."""
+        return self._due
+
     def _check(self) -> None:
         self._timer = None
         if self._loop.time() < self._due:
@@ -94,6 +106,8 @@ class ChildLink(asyncio.BufferedProtocol):
         self._report: CaptureReport | None = None
         self._deadline = Deadline(self._stalled)
         self._transport: asyncio.Transport | None = None
+        self._asked = 0  # questions about controls
+        self._answers: dict[int, asyncio.Future[ControlsNow]] = {}  # that somebody waits for, by the question's number
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -129,8 +143,32 @@ class ChildLink(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size() > MAX_UNREAD_DEMANDS:
             return
-        message = {"bitrate_bps": demand.bitrate_bps, "keyframe": demand.keyframe}
-        transport.write(wire.encode_json(Kind.DEMAND, message))
+        transport.write(wire.encode_json(Kind.DEMAND, asdict(demand)))
+
+    def tell_controls(self, values: Mapping[str, object]) -> int:
+        """Set the camera's controls once it is open, and wait for nothing: what is refused is logged. The question's number."""
+        self._asked += 1
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(wire.encode_json(Kind.CONTROLS, {"id": self._asked, "values": values}))
+        return self._asked
+
+    async def set_controls(self, values: Mapping[str, object]) -> ControlsNow:
+        """Set controls of the open camera; how all of them stand then. Raises CaptureError (camera-closed, camera-stalled)."""
+        if self.info is None or self.broken.done():
+            raise closed(self._camera)
+        number = self.tell_controls(values)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            return await asyncio.wait_for(answer, ANSWER_WITHIN)
+        except TimeoutError:
+            raise CaptureError(f"camera {self._camera} does not answer", remedy="see edgecam status", code="camera-stalled") from None
+        finally:
+            del self._answers[number]
+
+    @property
+    def due(self) -> float:
+        """By when the child is to be heard of, or has broken; CLOCK_MONOTONIC seconds."""
+        return self._deadline.due
 
     def close(self) -> None:
         """Hang up and forget the deadline."""
@@ -139,13 +177,15 @@ class ChildLink(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _take_unit(self, payload: memoryview, received_ns: int) -> None:
-        keyframe, captured_ns, data = wire.decode_unit(payload)
+        keyframe, rendition, captured_ns, data = wire.decode_unit(payload)
+        if rendition and (self.info is None or rendition > len(self.info.lower)):
+            raise WireError("a rendition that there is not")
         if captured_ns > received_ns + MAX_AHEAD_NS:  # believed, it would hold the clock of all later ones
             raise WireError("a picture from the future")
         self._deadline.move(self._limits.stall)
         self.phase = "running"
-        timestamp = self._timestamps.next(captured_ns)
-        self._sink.unit(AccessUnit(data, keyframe, timestamp, captured_ns, received_ns))
+        timestamp = self._timestamps.next(captured_ns, rendition)
+        self._sink.unit(AccessUnit(data, keyframe, timestamp, captured_ns, received_ns, rendition))
 
     def _take(self, kind: Kind, payload: memoryview) -> None:
         if kind is Kind.PHASE:
@@ -159,11 +199,20 @@ class ChildLink(asyncio.BufferedProtocol):
             self._sink.opened(self.info)
         elif kind is Kind.REPORT:
             self._take_report(wire.decode_report(payload))
+        elif kind is Kind.CONTROLS:
+            self._take_controls(*wire.decode_controls(payload))
         elif kind is Kind.FAILED:
             failure = wire.decode_failure(payload)
             self._break(CaptureError(failure.message, code=failure.code, remedy=failure.remedy))
         else:
             raise WireError(f"{kind.name} is not for the daemon")
+
+    def _take_controls(self, number: int, now: ControlsNow) -> None:
+        if now.refused:
+            log.warning("camera.controls_refused", camera=self._camera, detail="; ".join(now.refused.values()))
+        answer = self._answers.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(now)
 
     def _take_report(self, report: CaptureReport) -> None:
         before, self._report = self._report, report
@@ -181,6 +230,11 @@ class ChildLink(asyncio.BufferedProtocol):
             self.broken.set_result(error)
             if self._transport is not None:
                 self._transport.abort()  # nothing that comes after is believed
+
+
+def closed(camera: str) -> CaptureError:
+    """It cannot be asked for its controls."""
+    return CaptureError(f"camera {camera} is closed", remedy="its controls can be set while it is open", code="camera-closed")
 
 
 def stall_error(camera: str, phase: str, limits: Limits, encoder_stuck: bool) -> CaptureError:

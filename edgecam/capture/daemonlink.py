@@ -32,9 +32,9 @@ class DaemonLink:
         self._behind_since = 0.0
         self._behind = False
 
-    def unit(self, data: bytes, keyframe: bool, captured_ns: int) -> bool:
+    def unit(self, data: bytes, keyframe: bool, captured_ns: int, rendition: int = 0) -> bool:
         """Send an access unit; False, and nothing sent, when the daemon is not reading."""
-        header = wire.encode_unit_header(len(data), keyframe, captured_ns)
+        header = wire.encode_unit_header(len(data), keyframe, captured_ns, rendition)
         with self._lock:
             if self._too_far_behind() or not self._finish(0):
                 return False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import av
+
+from edgecam.media.types import ControlsNow
 
 
 def _keep() -> None:
@@ -16,11 +18,13 @@ def _keep() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """One raw picture. `captured_ns` is CLOCK_MONOTONIC; `release` gives the buffer back to the source that made it."""
+    """One raw picture. `captured_ns` is CLOCK_MONOTONIC; `release` gives the buffer back to the source that made it; `small` is
+    the same moment at a lower resolution, where the source has it for nothing."""
 
     frame: av.VideoFrame
     captured_ns: int
     release: Callable[[], None] = _keep
+    small: av.VideoFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,14 @@ class FrameSource(Protocol):
         """Release what `open` took; harmless when nothing is open."""
 
 
+@runtime_checkable
+class Controllable(Protocol):
+    """A source whose camera has controls (exposure, focus …)."""
+
+    def set_controls(self, values: Mapping[str, Any]) -> ControlsNow:
+        """Set those of the open camera, each that it takes, from any thread; how all of them stand then."""
+
+
 class LatestFrame:
     """A mailbox of one: a newer picture displaces the one that nobody has taken yet.
 
@@ -60,6 +72,11 @@ class LatestFrame:
         self._frame: Captured | None = None
         self._woken = False
         self._error: Exception | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a picture is there to be taken."""
+        return self._frame is not None
 
     def put(self, frame: Captured) -> None:
         """Leave a picture; never waits."""

@@ -20,7 +20,7 @@ from edgecam.capture.spawn import child_environment
 
 TIMEOUT = 10.0  # seconds a device or an encoder has to answer
 REAP_TIMEOUT = 1.0  # seconds
-ENCODER = "encoder"  # the WHAT that is no device
+ENCODER, LIBCAMERA = "encoder", "libcamera"  # each WHAT that is no device
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,16 @@ class FormatFound:
 
 @dataclass(frozen=True, slots=True)
 class CameraFound:
-    """A V4L2 capture device. `error` says why nothing more is known of it, empty when all is well."""
+    """A V4L2 capture device; `device` of the settings may be its `name`. `error` says why nothing more is known of it, else empty."""
 
     device: str
     name: str
     driver: str
     formats: tuple[FormatFound, ...]
     error: str = ""
+    links: tuple[str, ...] = ()  # in /dev/v4l, which survive replugging
+    controls: tuple[str, ...] = ()  # a line each, name first
+    keyframes_on_request: bool = False  # of its own H.264, where it has any
 
     @property
     def usable(self) -> bool:
@@ -49,13 +52,28 @@ class CameraFound:
 
 
 @dataclass(frozen=True, slots=True)
+class LibcameraFound:
+    """A camera that libcamera drives. `modes` of its sensor and `controls` as lines for people; `error` as above."""
+
+    id: str
+    model: str
+    modes: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """Cameras and encoder of this machine. `encoder` is what `encoder = "auto"` takes, empty when nothing encodes."""
+    """Cameras and encoder of this machine. `encoder` is what `encoder = "auto"` takes, empty when nothing encodes;
+    `libcamera_note` says why libcamera was not asked, empty when it was."""
 
     cameras: tuple[CameraFound, ...]
     encoder: str
     encoder_reason: str
     profile_level_id: str
+    sounds: tuple[str, ...] = ()  # ALSA devices: name, what it is, for what
+    libcamera: tuple[LibcameraFound, ...] = ()
+    libcamera_note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -69,14 +87,22 @@ class ProbeReport:
     def render(self) -> str:
         """For people, one thing a line."""
         lines = [line for camera in self.cameras for line in _camera_lines(camera)]
-        if not self.cameras:
+        for number, libcamera in enumerate(self.libcamera):
+            lines += [f'camera   source = "picamera2", camera = "{number}": {libcamera.model} ({libcamera.id})']
+            controls = (f"control {each}" for each in libcamera.controls)
+            lines += [f"         {line}" for line in (*libcamera.modes, *controls, libcamera.error) if line]
+        if not self.cameras and not self.libcamera:
             lines.append('camera   none; plug one in, or use source = "test"')
-        elif not self.chosen_camera:
+        elif not self.chosen_camera and not self.libcamera:
             lines.append('chosen   no camera that can be used; source = "test" always works')
-        else:
+        elif self.chosen_camera:
             lines.append(f'chosen   device = "{self.chosen_camera}": the first that offers a usable format')
         profile = f" (profile-level-id {self.profile_level_id} at 1280x720, 30 fps)" if self.profile_level_id else ""
-        lines += [f"encoder  {self.encoder or 'none'}{profile}", f"because  {self.encoder_reason}"]
+        lines += [f"encoder  {self.encoder or 'none'}{profile}"]
+        lines += [f"{'tried' if not number else '':9}{each}" for number, each in enumerate(self.encoder_reason.split("; "))]
+        lines += [f"{'sound' if not number else '':9}{each}" for number, each in enumerate(self.sounds or ("no ALSA device",))]
+        if self.libcamera_note:
+            lines.append(f"libcamera  {self.libcamera_note}")
         return "\n".join(lines)
 
 
@@ -86,15 +112,19 @@ def _camera_lines(camera: CameraFound) -> list[str]:
         lines.append(f"         {camera.error}")
     for offered in camera.formats:
         note = "" if offered.usable else "  (cannot be used)"
+        if offered.fourcc == "H264":
+            note = f"  (passed through; makes keyframes {'on request' if camera.keyframes_on_request else 'when it likes'})"
         lines.append(f"         {offered.fourcc} {offered.description}: {', '.join(offered.sizes) or 'any size'}{note}")
+    lines += [f"         link {link}" for link in camera.links]
+    lines += [f"         control {control}" for control in camera.controls]
     return lines
 
 
 def probe_report(devices: Sequence[str] | None = None) -> ProbeReport:
     """Look at every /dev/video* (or the given nodes) and try the encoders. Blocks, at most about TIMEOUT seconds."""
     nodes = list(devices) if devices is not None else _nodes()
-    with ThreadPoolExecutor(max_workers=max(1, min(8, len(nodes) + 1))) as pool:
-        encoder = pool.submit(_ask, ENCODER)
+    with ThreadPoolExecutor(max_workers=min(8, len(nodes) + 2)) as pool:
+        encoder, libcamera = pool.submit(_ask, ENCODER), pool.submit(_ask, LIBCAMERA)
         answers = list(pool.map(_ask, nodes))
         chosen = encoder.result()
     cameras = [_camera(node, answer) for node, answer in zip(nodes, answers, strict=True)]
@@ -103,7 +133,31 @@ def probe_report(devices: Sequence[str] | None = None) -> ProbeReport:
         encoder=chosen.get("encoder", ""),
         encoder_reason=chosen.get("reason") or chosen.get("error", ""),
         profile_level_id=chosen.get("profile_level_id", ""),
+        sounds=_sounds(),
+        libcamera=tuple(_libcamera(found) for found in libcamera.result().get("cameras", ())),
+        libcamera_note=libcamera.result().get("error", ""),
     )
+
+
+def _sounds() -> tuple[str, ...]:
+    """What ALSA has, as `microphone` and `speaker` take it; /proc/asound/pcm says "00-00: name : name : playback 1 : capture 1"."""
+    try:
+        lines = Path("/proc/asound/pcm").read_text().splitlines()
+    except OSError:
+        return ()
+    found = []
+    for line in lines:
+        place, _, rest = line.partition(": ")
+        card, _, device = place.partition("-")
+        kinds = [kind for kind, word in (("microphone", "capture"), ("speaker", "playback")) if word in rest]
+        if kinds and card.isdecimal() and device.isdecimal():
+            found.append(f'"plughw:{int(card)},{int(device)}"  {rest.split(" : ")[0].strip()} ({", ".join(kinds)})')
+    return tuple(found)
+
+
+def _links(node: str) -> tuple[str, ...]:
+    links = sorted(path for place in ("by-id", "by-path") for path in Path("/dev/v4l", place).glob("*"))
+    return tuple(str(path) for path in links if os.path.realpath(path) == os.path.realpath(node))
 
 
 def _nodes() -> list[str]:
@@ -122,7 +176,14 @@ def _camera(node: str, answer: dict[str, Any]) -> CameraFound | None:
         FormatFound(each["fourcc"], each["description"], each["usable"], tuple(each["sizes"]))
         for each in answer["formats"]
     )
-    return CameraFound(node, answer["card"], answer["driver"], formats)
+    return CameraFound(
+        node, answer["card"], answer["driver"], formats, links=_links(node), controls=tuple(answer["controls"]),
+        keyframes_on_request=answer["keyframes_on_request"],
+    )  # fmt: skip
+
+
+def _libcamera(found: dict[str, Any]) -> LibcameraFound:
+    return LibcameraFound(found["id"], found["model"], tuple(found["modes"]), tuple(found["controls"]), found["error"])
 
 
 def _ask(what: str) -> dict[str, Any]:
@@ -163,11 +224,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def describe_device(node: str) -> dict[str, Any]:
     """What a device says of itself. Raises OSError."""
+    from edgecam.capture import v4l2control
+    from edgecam.capture.cameracontrols import Controls
     from edgecam.capture.v4l2modes import INPUT_FORMATS, describe
 
     fd = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         device = describe(fd)
+        controls = [str(each) for each in Controls(fd).now()] if device.captures else []
+        on_request = v4l2control.offers(fd, v4l2control.MPEG_VIDEO_FORCE_KEY_FRAME)
     finally:
         os.close(fd)
     formats = [
@@ -179,16 +244,30 @@ def describe_device(node: str) -> dict[str, Any]:
         }
         for offered in device.formats
     ]
-    return {"card": device.card, "driver": device.driver, "captures": device.captures, "formats": formats}
+    return {
+        "card": device.card, "driver": device.driver, "captures": device.captures, "formats": formats,
+        "controls": controls, "keyframes_on_request": on_request,
+    }  # fmt: skip
 
 
 def describe_encoder() -> dict[str, Any]:
     """What `encoder = "auto"` takes for 1280x720 at 30. Raises CaptureError."""
-    from edgecam.capture.encoder import EncoderSpec, choose
+    from edgecam.capture.candidates import EncoderSpec
+    from edgecam.capture.encoder import choose
 
     spec = EncoderSpec(width=1280, height=720, fps=30, bitrate_bps=1_500_000, keyframe_interval=10)
     choice = choose(spec, "auto", {}, lambda _name: None)
     return {"encoder": choice.encoder.name, "reason": choice.reason, "profile_level_id": choice.profile_level_id}
+
+
+def _describe(what: str) -> dict[str, Any]:
+    if what == ENCODER:
+        return describe_encoder()
+    if what == LIBCAMERA:
+        from edgecam.capture.picameraprobe import describe_cameras
+
+        return {"cameras": describe_cameras()}
+    return describe_device(what)
 
 
 def main() -> None:
@@ -196,7 +275,7 @@ def main() -> None:
 
     what = sys.argv[1]
     try:
-        answer = describe_encoder() if what == ENCODER else describe_device(what)
+        answer = _describe(what)
     except OSError as error:
         answer = {"error": error.strerror or str(error)}
     except CaptureError as error:

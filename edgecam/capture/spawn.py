@@ -26,8 +26,12 @@ STDERR_LINES = 60  # of what a dead child said, kept for the error
 STDERR_LINE_CHARS = 500
 # A child killed while a driver holds it (state D) may stay for hours: after this long nobody waits for it any more.
 REAP_TIMEOUT = 1.0  # seconds
+CHILD_MODULE, SOUND_MODULE, SPEAKER_MODULE = (f"edgecam.capture.{name}child" for name in ("", "sound", "speaker"))
 POLL_INTERVAL = 0.01  # seconds; asked only of a process that is about to end
 PRIVATE = ("EDGECAM_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")  # no business of a capture process
+# Added to the score by which the kernel chooses whom to kill when memory is used up: this process is replaced within a
+# second, where the daemon's end would be every viewer's.
+OOM_SCORE_ADJUST = 300
 SOCKET_BUFFER = 4 << 20  # bytes asked for; the kernel gives what net.core.wmem_max allows
 
 
@@ -61,6 +65,11 @@ class Child(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._silent.set_result(None)  # everything it printed has been read
+
+    @property
+    def silent(self) -> asyncio.Future[None]:
+        """Done when it can print no more, because it has ended."""
+        return self._silent
 
     @property
     def returncode(self) -> int | None:
@@ -125,13 +134,13 @@ def starting(camera: str) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def capture_child(camera: str) -> AsyncIterator[tuple[Child, socket.socket]]:
+async def capture_child(camera: str, module: str = "") -> AsyncIterator[tuple[Child, socket.socket]]:
     """A capture process and the socket to it, the caller's to close; on leaving, the process is killed and reaped.
 
     Raises CaptureError (capture-crashed) when it cannot be started.
     """
     with starting(camera):
-        process, ours = _start()
+        process, ours = _start(module or CHILD_MODULE)
     child = Child(camera, process)
     try:
         with starting(camera):
@@ -142,18 +151,24 @@ async def capture_child(camera: str) -> AsyncIterator[tuple[Child, socket.socket
         await child.kill()
 
 
-def _start() -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start(module: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = _socketpair()
     with theirs, contextlib.ExitStack() as cleanup:
         cleanup.callback(ours.close)
+        # subprocess.DEVNULL leaks a descriptor in Python 3.11.2 when there are too few for the rest.
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        cleanup.callback(os.close, nothing)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "edgecam.capture.child", str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+            stdin=nothing,
+            stdout=nothing,
             stderr=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
             env=child_environment(),
         )
         cleanup.pop_all()
+        os.close(nothing)
+    with contextlib.suppress(OSError):  # it has ended already, or /proc is closed
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE_ADJUST))
     return process, ours

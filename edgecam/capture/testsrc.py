@@ -94,10 +94,11 @@ class Picture:
             self._heading.draw(canvas.luma, self._title)
         return canvas
 
-    def draw(self, canvas: Canvas, number: int, wall_ns: int) -> None:
-        """Show frame `number` at wall clock time `wall_ns`, Unix time in nanoseconds."""
+    def draw(self, canvas: Canvas, number: int, wall_ns: int, captured_ns: int = 0) -> None:
+        """Show frame `number` at wall clock time `wall_ns`, Unix time in nanoseconds; `captured_ns` is CLOCK_MONOTONIC."""
         wall_ms = wall_ns // 1_000_000
         self._draw_strip(canvas, wall_ms)
+        self._draw_lamp(canvas, captured_ns)
         if self._ball is not None:
             self._move_ball(canvas, wall_ms)
         if self._texts:
@@ -113,6 +114,12 @@ class Picture:
         row = b"".join([white if bit == "1" else black for bit in f"{wall_ms & 0xFFFFFFFF:032b}"])
         canvas.luma.repeat_row(0, 0, row, self.square)
         canvas.luma.repeat_row(0, self.square, row.translate(self._swap), self.square)
+
+    def _draw_lamp(self, canvas: Canvas, captured_ns: int) -> None:
+        """In the upper right corner, lit for the first tenth of each second, which is when the test microphone beeps."""
+        left = (STRIP_BITS + 3) * self.square
+        level = WHITE if captured_ns % 1_000_000_000 < 100_000_000 else BLACK
+        canvas.luma.repeat_row(left, 0, bytes([level]) * (self.width - left), 2 * self.square)
 
     def _move_ball(self, canvas: Canvas, wall_ms: int) -> None:
         assert self._ball is not None
@@ -155,7 +162,7 @@ class TestSource:
             # The mailbox displaces and releases before it keeps more, so one is always free.
             canvas = self._free.popleft()
             captured_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-            self._picture.draw(canvas, number, wall_ns)
+            self._picture.draw(canvas, number, wall_ns, captured_ns)
             yield Captured(canvas.frame, captured_ns, self._giver(canvas))
 
     def _giver(self, canvas: Canvas) -> Callable[[], None]:

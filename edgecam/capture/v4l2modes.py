@@ -1,4 +1,4 @@
-"""What a V4L2 capture device can do, asked with ioctls before FFmpeg opens it, and which mode suits best."""
+"""What a V4L2 capture device can do, asked with ioctls, and which mode suits best."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ CAP_DEVICE_CAPS = 0x80000000
 BUF_TYPE_VIDEO_CAPTURE = 1
 TYPE_DISCRETE = 1
 
+# Laid out as this machine's C compiler does: v4l2_pix_format of a v4l2_format, whose union has pointers in it.
+FORMAT = struct.Struct("@I0P8I4I152x0P")
 _CAPABILITY = struct.Struct("=16s32s32sIII12x")
 _FMTDESC = struct.Struct("=III32sI16x")
 _FRMSIZE = struct.Struct("=III6I8x")
 _FRMIVAL = struct.Struct("=IIIII6I8x")
+
+
+def both_ways(number: int, layout: struct.Struct) -> int:
+    """_IOWR('V', number, layout)"""
+    return 0xC0005600 | layout.size << 16 | number
+
 
 # Pixel formats by V4L2's name, the best first: FFmpeg's name for each. Raw ones cost no decoding, 4:2:0 no conversion.
 INPUT_FORMATS = {
@@ -33,8 +41,9 @@ INPUT_FORMATS = {
     "UYVY": "uyvy422",
     "MJPG": "mjpeg",
     "JPEG": "mjpeg",
+    "H264": "h264",  # last: passed through untouched, so that nobody's link and no overlay can be heeded
 }
-SETTINGS = {"yuyv": ("YUYV",), "mjpeg": ("MJPG", "JPEG")}  # by the word in the settings
+SETTINGS = {"yuyv": ("YUYV",), "nv12": ("NV12",), "h264": ("H264",), "mjpeg": ("MJPG", "JPEG")}  # by the word in the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +95,17 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What to ask for: FFmpeg's format name, pixels, frames per second as numerator and denominator."""
+    """What to ask for: V4L2's four characters, pixels, frames per second as numerator and denominator."""
 
-    input_format: str
+    fourcc: str
     width: int
     height: int
     rate: tuple[int, int]
+
+    @property
+    def input_format(self) -> str:
+        """FFmpeg's name of the format."""
+        return INPUT_FORMATS[self.fourcc]
 
     @property
     def fps(self) -> float:
@@ -184,7 +198,7 @@ def _mode(fd: int, fourcc: str, width: int, height: int, fps: float) -> Mode:
         rate = max(rates, key=lambda rate: rate[0] / rate[1])
     else:
         rate = (round(fps * 1000), 1000)
-    return Mode(INPUT_FORMATS[fourcc], width, height, rate)
+    return Mode(fourcc, width, height, rate)
 
 
 def _reaches(rate: float, fps: float) -> bool:

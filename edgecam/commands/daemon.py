@@ -6,19 +6,27 @@ import asyncio
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from edgecam import logs
-from edgecam.app import Opened, run_daemon
-from edgecam.config import LoadedConfig, load
-from edgecam.errors import ConfigError
-from edgecam.http.tokens import TokenInfo
-from edgecam.notify import ServiceNotifier
+from edgecam.blackbox.box import recording, runtime_dir
+from edgecam.config import load
+from edgecam.errors import ConfigError, EdgecamError
+from edgecam.http.activation import passed_sockets, real_address
+from edgecam.http.tokens import state_dir_of
+
+if TYPE_CHECKING:
+    from edgecam.app.configuration import Beginning, Configuration
+    from edgecam.app.daemon import Opened
+    from edgecam.blackbox.box import BlackBox
+    from edgecam.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -28,29 +36,73 @@ LAST_RESORT = 8.0  # seconds
 
 def run(config: Path | None, overrides: Mapping[str, object]) -> int:
     """`edgecam run`."""
-    loaded = load(config, overrides)
-    settings = loaded.settings
+    # The server runs where the media stack is not even installed.
+    from edgecam.app.configuration import Configuration
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can be reloaded
+    sockets = passed_sockets("web")
+    configuration = Configuration(config, {**overrides, **_listen("web", sockets)})
+    beginning = configuration.begin()
+    settings = beginning.loaded.settings
     logs.configure(settings.log)
-    if not settings.camera:
-        raise ConfigError(f"{loaded.path} names no camera", remedy='add one, e.g. [camera.front] with source = "test"')
-    log.info("daemon.starting", config=str(loaded.path), cameras=list(settings.camera))
-    return until_signalled(run_daemon(settings, on_open=announce))
+    with recording(settings.blackbox, state_dir_of(settings), runtime_dir(), logs.record_to) as blackbox:
+        code = until_signalled(_stream(configuration, beginning, blackbox, sockets))
+    configuration.last_good.ended()
+    return code
+
+
+async def _stream(
+    configuration: Configuration, beginning: Beginning, blackbox: BlackBox, sockets: Sequence[socket.socket]
+) -> None:
+    """The daemon; with the last good configuration where the one that was to run cannot even be opened."""
+    from edgecam.app.daemon import run_daemon
+
+    opened = False
+
+    def on_open(daemon: Opened) -> None:
+        nonlocal opened
+        opened = True
+        announce(daemon)
+
+    async def stream(beginning: Beginning) -> None:
+        settings, problem = beginning.loaded.settings, beginning.problem
+        if problem:
+            log.error("config.fallback", file=str(configuration.file), reason=problem)
+        log.info("daemon.starting", config=str(beginning.loaded.path), cameras=list(settings.camera))
+        await run_daemon(
+            settings, on_open=on_open, blackbox=blackbox, sockets=sockets, reload=(configuration, beginning)
+        )
+
+    try:
+        await stream(beginning)
+    except EdgecamError as error:
+        attended = isinstance(error, ConfigError) and not configuration.last_good.unasked
+        instead = None if opened or attended or beginning.problem else configuration.instead_of(error)
+        if instead is None:
+            raise
+        await stream(instead)
 
 
 def server(config: Path | None, overrides: Mapping[str, object]) -> int:
     """`edgecam server`: without --config the defaults do when there is no default file."""
     from edgecam.config import DEFAULT_FILE
-    from edgecam.server.app import print_links, serve
+    from edgecam.server.app import serve
 
-    loaded: LoadedConfig = load(config, overrides, default_file=DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    logs.configure(loaded.settings.log)
-    with ServiceNotifier() as notifier:
+    sockets = passed_sockets("server")
+    overrides = {**overrides, **_listen("server", sockets)}
 
-        def listening(links: Sequence[str], token: TokenInfo) -> None:
-            print_links(links, token)
-            notifier.ready()
+    def reread() -> Settings:
+        return load(config, overrides, default_file=DEFAULT_FILE if DEFAULT_FILE.exists() else None).settings
 
-        return until_signalled(serve(loaded.settings, announce=listening))
+    settings = reread()
+    logs.configure(settings.log)
+    faulthandler.enable()  # a crash leaves the stacks in the journal
+    return until_signalled(serve(settings, sockets=sockets, reread=reread))
+
+
+def _listen(section: str, sockets: Sequence[socket.socket]) -> dict[str, object]:
+    """The key that says where a listener listens, for sockets that were passed: whatever asks for it sees the real address."""
+    return {f"{section}.listen": str(real_address(sockets))} if sockets else {}
 
 
 def announce(opened: Opened) -> None:
@@ -64,8 +116,6 @@ def announce(opened: Opened) -> None:
 
 def until_signalled(work: Coroutine[object, object, None]) -> int:
     """Run `work` until it ends or SIGTERM or SIGINT comes; a second signal, or a clean-up that hangs, ends at once."""
-
-    faulthandler.enable()  # a crash, or the watchdog's SIGABRT, leaves the stacks in the journal
 
     async def supervised() -> int:
         task = asyncio.current_task()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -26,11 +26,13 @@ NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """Validated settings, the file they came from if any, and the origin of every key that is not a default."""
+    """Validated settings, the file they came from if any, the origin of every key that is not a default, and what the file says:
+    secrets may be in it."""
 
     settings: Settings
     path: Path | None
     origins: Mapping[KeyPath, Origin]
+    text: str = field(default="", repr=False)
 
     def origin(self, path: KeyPath) -> Origin | None:
         """Where the value at `path` came from; None for a default."""
@@ -61,8 +63,9 @@ def load(
             remedy="copy the example config/edgecam.toml there, name another file with --config, "
             "or see it work without any: edgecam demo",
         )
+    text = sources.text_of(file) if file else ""
     layers = [
-        sources.from_toml(file) if file else Source(),
+        sources.from_toml(file, text) if file else Source(),
         sources.from_credentials(environ),
         sources.from_environment(environ),
         sources.from_mapping(overrides),
@@ -79,7 +82,7 @@ def load(
     if problems or settings is None:
         raise ConfigError("\n".join(problems))
     _register_secrets(settings)
-    return LoadedConfig(settings, file, MappingProxyType(merged.origins))
+    return LoadedConfig(settings, file, MappingProxyType(merged.origins), text)
 
 
 def _register_secrets(value: object) -> None:

@@ -33,7 +33,7 @@ def describe(
         else:
             text = f"{dotted(path)}: {message}" if path else message
         origin = responsible(path)
-        lines.setdefault(f"{origin}: {text}" if origin else text, origin.line if origin else 0)
+        lines.setdefault(mask_text(f"{origin}: {text}" if origin else text), origin.line if origin else 0)
     return sorted(lines, key=lambda line: lines[line])
 
 
@@ -45,9 +45,10 @@ def _real_path(loc: tuple[str | int, ...], tree: object) -> KeyPath:
     for part in loc:
         if part == "[key]":
             continue
+        annotation = schema.narrowed(annotation, node)
         inside = None if annotation is None else schema.child(annotation, part)
         present = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
-        if inside is None and not present and len(schema.models_of(annotation)) > 1:
+        if inside is None and not present and part in _tags(annotation):
             continue
         path = (*path, part)
         annotation = inside
@@ -55,29 +56,39 @@ def _real_path(loc: tuple[str | int, ...], tree: object) -> KeyPath:
     return path
 
 
+def _tags(annotation: schema.Annotation | None) -> set[str]:
+    models = schema.models_of(annotation)
+    return {
+        tag for m in models if "type" in m.model_fields for tag in schema.choices(m.model_fields["type"].annotation)
+    }
+
+
 def _message(problem: Any, path: KeyPath, tree: object) -> str:
     kind = problem["type"]
     if kind == "extra_forbidden":
-        return _unknown(path, _at(path, tree))
+        return _unknown(path, tree)
+    if kind == "dialect_unknown":
+        return str(problem["msg"])
     if kind in {"value_error", "assertion_error"}:
-        return mask_text(str(problem["ctx"]["error"]))
-    annotation = _type_at(path)
+        return str(problem["ctx"]["error"])
+    annotation = _type_at(path, tree)
     if kind == "missing":
         return f"missing; it must be {schema.words(annotation)}"
     if problem["loc"][-1:] == ("[key]",):
         return f"not a name; write {schema.NAME_IN_WORDS}"
     value = _at(path, tree)
     if schema.models_of(annotation) and not isinstance(value, dict):
-        return _not_a_table(path)
+        return _not_a_table(path, tree)
     right = schema.words(annotation)
     wrong = _shown(value, secret=schema.is_secret(annotation) or bool(SECRET_KEY.search(str(path[-1]))))
     choice = nearest(value, schema.choices(annotation)) if isinstance(value, str) else ""
     return f"{wrong} is not {right}" + (f'; did you mean "{choice}"?' if choice else "")
 
 
-def _unknown(path: KeyPath, value: object) -> str:
+def _unknown(path: KeyPath, tree: object) -> str:
     """An unknown key or section, with the nearest known one, else all there are."""
-    known = schema.fields_of(_type_at(path[:-1]))
+    known = schema.fields_of(_type_at(path[:-1], tree))
+    value = _at(path, tree)
     inside = value[0] if value and isinstance(value, list) else value
     what = "section" if isinstance(inside, dict) else "key"
     if guess := nearest(str(path[-1]), known):
@@ -85,20 +96,22 @@ def _unknown(path: KeyPath, value: object) -> str:
     return f"unknown {what}; known here: {', '.join(known)}"
 
 
-def _not_a_table(path: KeyPath) -> str:
+def _not_a_table(path: KeyPath, tree: object) -> str:
     holder = dotted(path[:-1])
-    if schema.member_type(_type_at(path[:-1])) is None:
+    if schema.member_type(_type_at(path[:-1], tree)) is None:
         return f"must be a table; write [{dotted(path)}]"
-    belongs = path[-1] in schema.fields_of(_type_at(path))
+    belongs = path[-1] in schema.fields_of(_type_at(path, tree))
     remark = f"'{path[-1]}' belongs to one" if belongs else "give each its own table"
     return f"{remark}; write [{holder}.NAME] above it, with a name of your choice"
 
 
-def _type_at(path: KeyPath) -> schema.Annotation | None:
+def _type_at(path: KeyPath, tree: object) -> schema.Annotation | None:
+    """The type of what stands at `path`; of a section of several dialects, of the one that it says it is."""
     annotation: schema.Annotation | None = Settings
-    for part in path:
+    for depth, part in enumerate(path):
+        annotation = schema.narrowed(annotation, _at(path[:depth], tree))
         annotation = None if annotation is None else schema.child(annotation, part)
-    return annotation
+    return schema.narrowed(annotation, _at(path, tree))
 
 
 def _at(path: KeyPath, tree: object) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,7 +17,7 @@ from edgecam.settings import Settings
 HEADING = """\
 # Configuration
 
-<!-- Generated from edgecam/settings.py by `make docs`; edit the models, not this page. -->
+<!-- Generated from edgecam/settings by `make docs`; edit the models, not this page. -->
 
 One TOML file, `/etc/edgecam/edgecam.toml` unless `--config` names another. [config/edgecam.toml](../config/edgecam.toml)
 is an example with every key. Unknown keys are errors; `edgecam check-config` says where and what was probably meant, and
@@ -35,30 +36,60 @@ What stands earlier wins:
 Tokens, passwords and other secrets are never printed.
 """
 
+REQUIRED, UNSET = "required", "unset"
+WORDS_FOR_NONE = (REQUIRED, UNSET)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One key: what its value may be in words, its default as TOML, "unset" or "required", and its description."""
+
+    key: str
+    value: str
+    default: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the file, with its own keys. `header` is as written in the file, empty for the top."""
+
+    header: str
+    contract: str
+    rows: tuple[Row, ...]
+
+
+def tables(header: str = "", model: type[BaseModel] = Settings) -> Iterator[Table]:
+    """The table itself, if it has keys of its own, then the tables inside it, in the models' order."""
+    prefix = f"{header.strip('[]')}." if header else ""
+    inner: list[tuple[str, type[BaseModel]]] = []
+    rows: list[Row] = []
+    for key, field in model.model_fields.items():
+        found = list(_tables(prefix + key, field))
+        inner += found
+        if not found:
+            rows.append(_row(key, field))
+    if rows:
+        yield Table(header, _contract(model) if header else "", tuple(rows))
+    for name, table in inner:
+        yield from tables(name, table)
+
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([HEADING, *_sections("", Settings)])
+    return "\n".join([HEADING, *(_markdown(table) for table in tables())])
 
 
-def _sections(name: str, model: type[BaseModel]) -> Iterator[str]:
-    """This table's own keys, then the tables inside it."""
-    prefix = f"{name.strip('[]')}." if name else ""
-    inner: list[tuple[str, type[BaseModel]]] = []
-    rows: list[str] = []
-    for key, field in model.model_fields.items():
-        tables = list(_tables(prefix + key, field))
-        inner += tables
-        if not tables:
-            rows.append(_row(key, field))
-    if rows:
-        yield f"## {f'`{name}`' if name else 'Top of the file'}\n"
-        if name and (contract := _contract(model)):
-            yield f"{contract}\n"
-        yield "| key | value | default | |\n|---|---|---|---|"
-        yield "\n".join(rows) + "\n"
-    for header, table in inner:
-        yield from _sections(header, table)
+def _markdown(table: Table) -> str:
+    lines = [f"## {f'`{table.header}`' if table.header else 'Top of the file'}", ""]
+    if table.contract:
+        lines += [table.contract, ""]
+    lines.append("| key | value | default | |\n|---|---|---|---|")
+    for row in table.rows:
+        default = row.default if row.default in WORDS_FOR_NONE else f"`{row.default}`"
+        cells = (f"`{row.key}`", row.value, default, row.description)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _tables(path: str, field: FieldInfo) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -79,16 +110,15 @@ def _contract(model: type[BaseModel]) -> str:
     return text if "=" in text.partition(":")[0] else text[:1].upper() + text[1:]
 
 
-def _row(key: str, field: FieldInfo) -> str:
+def _row(key: str, field: FieldInfo) -> Row:
     annotation = schema.field_type(field)
     if field.is_required():
-        default = "required"
+        default = REQUIRED
     elif field.default is None:
-        default = "unset"
+        default = UNSET
     else:
-        default = f"`{literal(field.default)}`"
-    cells = (f"`{key}`", schema.words(annotation), default, field.description or "")
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        default = literal(field.default)
+    return Row(key, schema.words(annotation), default, field.description or "")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def _derived(section: BaseModel, name: str) -> object:
     if value is not None or not isinstance(section, CameraSettings):
         return value
     if name == "min_bitrate_kbps":
-        return _Derived(section.floor_bps // 1000, "a quarter of the ceiling")
+        return _Derived(section.floor_bps // 1000, "the smallest rendition's share of the ceiling")
     preset = getattr(section.effective, name, None)
     return value if preset is None else _Derived(preset, f'from quality = "{section.quality}"')
 
@@ -69,6 +69,8 @@ def literal(value: object) -> str:
         return f'"{MASK}"' if value.get_secret_value() else '""'
     if value == {}:
         return "(none)"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {literal(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, tuple):
         return "[" + ", ".join(literal(inner) for inner in value) + "]"
     if isinstance(value, Path):

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from edgecam.settings import CAMERA_NAME, ICE_URL
+from edgecam.settings import ICE_URL, STREAM_URL
+from edgecam.settings.section import CAMERA_NAME
 
 NAME_IN_WORDS = "a name of at most 32 lower-case letters, digits, - and _"
 
@@ -22,7 +23,10 @@ KeyPath = tuple[str | int, ...]
 PATTERNS_IN_WORDS = {
     CAMERA_NAME: NAME_IN_WORDS,
     r"^wss?://\S+$": "an address that begins with ws:// or wss://",
-    ICE_URL: "an address such as stun:stun.example:3478 or turn:turn.example:3478?transport=udp (an IPv6 host by its name)",
+    r"^https?://\S+$": "an address that begins with http:// or https://",
+    r"^(https?://\S+)?$": "an address that begins with http:// or https://, or nothing",
+    STREAM_URL: "an address such as rtsp://10.0.0.7/stream or http://10.0.0.7/video.mjpg; user and password have keys of their own",
+    ICE_URL: "an address such as stun:stun.example:3478 or turn:turn.example:3478?transport=udp",
 }
 
 Annotation = Any  # what typing calls a "type form"; there is no static type for it before Python 3.15
@@ -50,6 +54,17 @@ def models_of(annotation: Annotation) -> tuple[type[BaseModel], ...]:
     if get_origin(bare) in UNIONS:
         return tuple(model for member in get_args(bare) for model in models_of(member))
     return (bare,) if isinstance(bare, type) and issubclass(bare, BaseModel) else ()
+
+
+def narrowed(annotation: Annotation, table: object) -> Annotation:
+    """Of a union of dialects the one that `table` says it is by its `type`; anything else as it is."""
+    models = models_of(annotation)
+    if len(models) < 2 or not isinstance(table, dict):
+        return annotation
+    tag = table.get(
+        "type", next((m.model_fields["type"].default for m in models if not m.model_fields["type"].is_required()), None)
+    )
+    return next((m for m in models if tag in choices(field_type(m.model_fields["type"]))), annotation)
 
 
 def fields_of(annotation: Annotation) -> dict[str, FieldInfo]:
@@ -98,8 +113,10 @@ def words(annotation: Annotation) -> str:
     if (element := element_type(annotation)) is not None:
         return f"a list, each {words(element)}"
     if get_origin(bare) is Literal:
-        allowed = [f'"{choice}"' for choice in get_args(bare)]
+        allowed = [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in get_args(bare)]
         return allowed[0] if len(allowed) == 1 else "one of " + ", ".join(allowed)
+    if bare is Any:
+        return "values"
     if bare is bool:
         return "true or false"
     if bare in {int, float}:

@@ -17,10 +17,12 @@ from edgecam.config import schema
 from edgecam.config.schema import KeyPath
 from edgecam.config.toml_lines import key_lines
 from edgecam.errors import ConfigError
+from edgecam.redaction import register_secret
 from edgecam.settings import Settings
 
 ENV_PREFIX = "EDGECAM_"
 ENV_DELIMITER = "__"
+_UNIT_PREFIX = re.compile(r"^edgecam(-server|@[^.]*)?\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,8 @@ def leaves(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, object]
         yield path, value
 
 
-def from_toml(file: Path) -> Source:
-    """The file's assignments. Raises ConfigError when it cannot be read or is not TOML."""
-    text = _read(file)
+def from_toml(file: Path, text: str) -> Source:
+    """The assignments of the file, which says `text`. Raises ConfigError when that is not TOML."""
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -96,9 +97,10 @@ def from_toml(file: Path) -> Source:
     return Source(tuple(assignments), origins=origins)
 
 
-def _read(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """What the file says, line ends as they are. Raises ConfigError when it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 text: byte {error.start} cannot be read") from None
     except OSError as error:
@@ -162,7 +164,10 @@ def _decode(annotation: schema.Annotation, text: str) -> Any:
 
 
 def from_credentials(environ: Mapping[str, str]) -> Source:
-    """The files in systemd's $CREDENTIALS_DIRECTORY named like keys: `web.token`, `ice.servers.0.credential`."""
+    """The files in systemd's $CREDENTIALS_DIRECTORY named like keys: `web.token`, `ice.servers.0.credential`.
+
+    The unit's name may stand before the key, as in `edgecam.web.token`: so they are called where systemd looks for them.
+    """
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
         return Source()
@@ -176,8 +181,10 @@ def from_credentials(environ: Mapping[str, str]) -> Source:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             problems.append(f"{origin}: cannot be read: {reason}")
             continue
-        path, _ = resolve(file.name.split("."))
-        assignments.append(Assignment(path, text.removesuffix("\n").removesuffix("\r"), origin))
+        path, _ = resolve(_UNIT_PREFIX.sub("", file.name).split("."))
+        value = text.removesuffix("\n").removesuffix("\r")
+        register_secret(value)  # whatever key it is for: a name that is mistaken must not show it
+        assignments.append(Assignment(path, value, origin))
     return Source(tuple(assignments), tuple(problems))
 
 

@@ -7,6 +7,8 @@ import hashlib
 
 from aiohttp import hdrs, web
 
+from edgecam.http.rights import Denied
+
 _STYLE = """
 :root{color-scheme:light dark}
 body{margin:0;min-height:100vh;display:grid;place-items:center;font:1rem/1.55 system-ui,sans-serif;
@@ -37,22 +39,39 @@ _WHERE = {
 }
 
 
-def token_needed(request: web.BaseRequest, section: str, *, wrong: bool) -> web.Response:
-    """401 in the form the client reads: a page for a person, JSON for the API, else one line of text."""
-    line = "that token is wrong" if wrong else "a token is needed: Authorization: Bearer TOKEN"
+_ENDED = "<p>Ask whoever sent it for a new one.</p>"
+
+
+def token_needed(request: web.BaseRequest, section: str, denied: Denied | None) -> web.Response:
+    """401 in the form the client reads: a page for a person, JSON for the API, else one line of text. `denied`: what is
+    wrong with the token that was shown, None for no token."""
+    line = denied.message if denied else "a token is needed: Authorization: Bearer TOKEN"
+    code = denied.code if denied else "token-needed"
     headers = {"WWW-Authenticate": 'Bearer realm="edgecam"', hdrs.CONNECTION: "close"}
+    ended = code in {"token-expired", "token-revoked"}
+    title = "This link needs its token" if denied is None else "This link has ended" if ended else "This link's token is wrong"
+    return _said(request, 401, line, code, title, _ENDED if ended else _WHERE.get(section, _WHERE["web"]), headers)
+
+
+def not_allowed(request: web.BaseRequest) -> web.Response:
+    """403: the token is good, and not for this."""
+    line = "this token is not for that"
+    return _said(request, 403, line, "forbidden", "This link leads elsewhere", _ENDED, {hdrs.CONNECTION: "close"})
+
+
+def _said(
+    request: web.BaseRequest, status: int, line: str, code: str, title: str, body: str, headers: dict[str, str]
+) -> web.Response:
     if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
-        title = "This link's token is wrong" if wrong else "This link needs its token"
         headers["Content-Security-Policy"] = _POLICY
-        text = _PAGE.format(title=title, style=_STYLE, body=_WHERE.get(section, _WHERE["web"]))
-        return web.Response(status=401, text=text, content_type="text/html", headers=headers)
+        text = _PAGE.format(title=title, style=_STYLE, body=body)
+        return web.Response(status=status, text=text, content_type="text/html", headers=headers)
     if request.path.startswith("/api/"):
-        return web.json_response({"error": line, "code": "token-needed"}, status=401, headers=headers)
-    return web.Response(status=401, text=line + "\n", headers=headers)
+        return web.json_response({"error": line, "code": code}, status=status, headers=headers)
+    return web.Response(status=status, text=line + "\n", headers=headers)
 
 
-def throttled(seconds: int) -> web.Response:
+def throttled(denied: Denied) -> web.Response:
     """429 with the whole seconds to wait (RFC 6585)."""
-    text = f"too many wrong tokens from your address; try again in {seconds} s\n"
-    headers = {"Retry-After": str(seconds), hdrs.CONNECTION: "close"}
-    return web.Response(status=429, text=text, headers=headers)
+    headers = {"Retry-After": str(denied.retry_seconds), hdrs.CONNECTION: "close"}
+    return web.Response(status=429, text=denied.message + "\n", headers=headers)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import hdrs, web
 
-from edgecam.http.credentials import COOKIE_LIFETIME, Credentials, Verdict, client_address, cookie_name
-from edgecam.http.door import throttled, token_needed
+from edgecam.http.credentials import Credentials, FailedAttempts, SignedTokens, cookie_name
+from edgecam.http.door import not_allowed, throttled, token_needed
 from edgecam.http.origins import AllowedHosts, Authority, normal_origin, parse_authority, same_origin
+from edgecam.http.proxies import Proxies
+from edgecam.http.rights import ADMIN, ANYONE, Denied, Rights
 from edgecam.settings import ListenerSettings
 
 log = structlog.get_logger(__name__)
@@ -19,6 +22,8 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_BODY_BYTES = 256 * 1024  # an SDP of a camera has a few KiB; nothing else that is posted comes near
 API_PREFIXES = ("/api/", "/whep", "/metrics", "/readyz", "/status", "/ws")
+# Where a request keeps what it may do. Newer versions of aiohttp warn of plain names, older ones (3.11) have no keys.
+_RIGHTS: Any = getattr(web, "RequestKey", lambda name, _type: name)("edgecam.rights", Rights)
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -34,7 +39,9 @@ class Guard:
     """Decides which requests reach a listener's handlers. `install` puts it into an application.
 
     `section` is the settings table that messages name; `open_paths` need no token; `anonymous_sockets` lets
-    WebSocket upgrades in without one.
+    WebSocket upgrades in without one; `admin_paths` are for those who may see everything. `public_url` is where a proxy
+    serves this listener, `announced` names under which the machine announces it. `refused(request, remote, denied)` hears
+    of every visitor without the right token.
     """
 
     def __init__(
@@ -44,41 +51,49 @@ class Guard:
         *,
         section: str = "web",
         open_paths: Collection[str] = frozenset({"/healthz"}),
+        admin_paths: Collection[str] = frozenset(),
         anonymous_sockets: bool = False,
+        signed: SignedTokens | None = None,
+        public_url: str = "",
+        announced: Collection[str] = (),
+        refused: Callable[[web.Request, str, Denied], None] = lambda _request, _remote, _denied: None,
     ) -> None:
         self._section = section
-        self._hosts = AllowedHosts(settings.allowed_hosts)
-        self._cors = frozenset(filter(None, map(normal_origin, settings.cors_origins)))
-        self._credentials = Credentials(token) if token else None
+        self._signed = signed
+        self._failures = FailedAttempts()
+        self._announced = frozenset(announced)
+        self.apply(settings, token, public_url)
         self._open_paths = frozenset(open_paths)
+        self._admin_paths = frozenset(admin_paths)
         self._anonymous_sockets = anonymous_sockets
+        self._refused = refused
+
+    def apply(self, settings: ListenerSettings, token: str | None, public_url: str = "") -> None:
+        """From the next request on these settings and this token hold. Who has failed to guess is not forgotten."""
+        configured = (*settings.allowed_hosts, *([urlsplit(public_url).netloc] if public_url else ()))
+        self._hosts = AllowedHosts(configured, self._announced)
+        self._cors = frozenset(filter(None, map(normal_origin, settings.cors_origins)))
+        self._credentials = Credentials(token, self._signed, self._failures) if token else None
+        self._proxies = Proxies(settings.trusted_proxies)
 
     def install(self, app: web.Application) -> None:
         """Guard every request of `app`, also those that no route matches."""
         app.middlewares.append(self.middleware)
         app.on_response_prepare.append(self._add_headers)
 
-    def token_refused(self, token: str, remote: str) -> str:
-        """Why a token that `remote` showed in a message does not open this listener; empty when it does. Wrong ones
-        count like those in requests."""
-        if self._credentials is None:
-            return ""
-        wait = self._credentials.failures.retry_after(remote)
-        if wait > 0:
-            return f"too many wrong tokens from your address; try again in {math.ceil(wait)} s"
-        if self._credentials.matches(token):
-            return ""
-        self._count_failure(self._credentials, remote)
-        return "that token is wrong"
+    def judge(self, token: str, remote: str) -> Rights | Denied:
+        """What a token that `remote` showed in a message entitles to. Wrong ones count like those in requests."""
+        return ADMIN if self._credentials is None else self._credentials.judge(token, remote)
 
     def client_of(self, request: web.BaseRequest) -> str:
-        """The address that a request comes from, also behind a configured reverse proxy on this machine."""
-        return client_address(request, proxied=self._is_proxied(request))
+        """The address that a request comes from, also behind a reverse proxy that is believed."""
+        return self._proxies.client_of(request, configured=self._names_configured_host(request))
 
-    def vouches(self, request: web.Request) -> bool:
-        """Whether this request has shown the token, or none is needed."""
-        credentials = self._credentials
-        return credentials is None or credentials.check(request, self.client_of(request), allow_query=True) is Verdict.GRANTED
+    def rights_of(self, request: web.Request) -> Rights:
+        """What a request that was let in may do."""
+        rights = request.get(_RIGHTS, ANYONE)
+        assert isinstance(rights, Rights)
+        return rights
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Next) -> web.StreamResponse:
@@ -131,13 +146,14 @@ class Guard:
         host = request.headers[hdrs.HOST]
         return same_origin(origin, host, schemes=(request.scheme, *self._proxied_schemes(request)))
 
-    def _is_proxied(self, request: web.BaseRequest) -> bool:
+    def _names_configured_host(self, request: web.BaseRequest) -> bool:
         authority = parse_authority(request.headers.get(hdrs.HOST, "")) or Authority("", None)
         return self._hosts.was_configured(authority)
 
     def _proxied_schemes(self, request: web.Request) -> tuple[str, ...]:
-        """A proxy that a person configured may speak TLS in front of this plain listener."""
-        return ("https",) if self._is_proxied(request) else ()
+        """A proxy may speak TLS in front of this plain listener: one that a person configured, or that says so and is believed."""
+        configured = self._names_configured_host(request)
+        return ("https",) if configured or self._proxies.over_tls(request, configured=False) else ()
 
     def _cors_origin(self, request: web.BaseRequest) -> str | None:
         origin = request.headers.get(hdrs.ORIGIN)
@@ -155,41 +171,54 @@ class Guard:
         return response
 
     def _check_token(self, request: web.Request) -> web.StreamResponse | None:
-        if self._credentials is None or request.path in self._open_paths:
+        if self._credentials is None:
+            request[_RIGHTS] = ADMIN
+            return None
+        if request.path in self._open_paths:
             return None
         upgrade = is_upgrade(request)
         page = _is_page(request)
         remote = self.client_of(request)
-        verdict = self._credentials.check(request, remote, allow_query=upgrade or page)
-        if verdict is Verdict.GRANTED:
-            return self._redirect(request, self._credentials) if page and "token" in request.query else None
-        if verdict is Verdict.WRONG:
-            self._count_failure(self._credentials, remote)
-        if verdict is Verdict.THROTTLED:
-            return throttled(math.ceil(self._credentials.failures.retry_after(remote)))
-        if verdict is Verdict.MISSING and upgrade and self._anonymous_sockets:
+        found = self._credentials.of(request, remote, allow_query=upgrade or page)
+        if found is None and upgrade and self._anonymous_sockets:
             return None
-        return token_needed(request, self._section, wrong=verdict is Verdict.WRONG)
+        if isinstance(found, Rights):
+            return self._let_in(request, found, self._credentials if page else None)
+        if found is not None:
+            self._refused(request, remote, found)
+            if found.retry_after:
+                return throttled(found)
+        elif upgrade:
+            self._refused(request, remote, Denied("no token was shown", "token-needed"))
+        return token_needed(request, self._section, found)
 
-    def _count_failure(self, credentials: Credentials, remote: str) -> None:
-        if credentials.failures.record(remote):
-            log.warning("token.guessing", remote=remote, hint="refusing that address for a minute")
+    def _let_in(self, request: web.Request, rights: Rights, page: Credentials | None) -> web.StreamResponse | None:
+        if page is not None and "token" in request.query:
+            return self._redirect(request, page, rights)
+        if request.path in self._admin_paths and not rights.is_admin:
+            self._refused(request, self.client_of(request), Denied("not for this role", "forbidden"))
+            return not_allowed(request)
+        request[_RIGHTS] = rights
+        return None
 
-    def _redirect(self, request: web.Request, credentials: Credentials) -> web.StreamResponse:
+    def _redirect(self, request: web.Request, credentials: Credentials, rights: Rights) -> web.StreamResponse:
         """To the same page without the token, which then is neither in the history nor in a Referer."""
         target = request.rel_url.without_query_params("token")
         # Leading slashes are collapsed: `//evil.example/?token=` would otherwise redirect to another host.
         location = "/" + str(target).lstrip("/\\")
         response = web.Response(status=303, headers={hdrs.LOCATION: location})
-        if request.query["token"] and credentials.matches(request.query["token"]):
+        cookie = credentials.cookie_for(request.query["token"])
+        # Whoever may do everything and tries an invite out goes on being that.
+        kept = rights.is_admin and cookie_name(request) in request.cookies
+        if cookie is not None and not kept:
             response.set_cookie(
                 cookie_name(request),
-                credentials.cookie_value,
-                max_age=COOKIE_LIFETIME,
+                cookie[0],
+                max_age=cookie[1],
                 httponly=True,
                 samesite="Strict",
                 path="/",
-                secure=request.secure or bool(self._proxied_schemes(request) and _forwarded_https(request)),
+                secure=self._proxies.over_tls(request, configured=self._names_configured_host(request)),
             )
         return response
 
@@ -221,10 +250,6 @@ def _is_page(request: web.Request) -> bool:
 
 def _is_navigation(request: web.Request) -> bool:
     return request.method in {"GET", "HEAD"} and request.headers.get("Sec-Fetch-Mode") == "navigate"
-
-
-def _forwarded_https(request: web.Request) -> bool:
-    return request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
 def _refuse(status: int, line: str) -> web.Response:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ import structlog
 from aiohttp import http_exceptions, web
 
 from edgecam.errors import FatalError
+from edgecam.http.activation import address_of, real_address
 from edgecam.http.admission import MAX_CONNECTIONS, AdmissionRunner
 from edgecam.http.guard import MAX_BODY_BYTES, Guard
 from edgecam.settings import Listen
@@ -37,6 +39,7 @@ _server_log.addFilter(_NoBadRequests())
 # it (aiohttp waits, cancels, waits) stays within the 2 s that stopping may take.
 SHUTDOWN_GRACE = 0.5
 MAX_LINE_BYTES = 8190  # request line and each header
+BACKLOG = 128  # connections that wait to be accepted
 KEEPALIVE = 75.0  # seconds that a connection may wait for its next request; newer versions of aiohttp give it an hour
 
 
@@ -53,18 +56,25 @@ async def listening(
     address: Listen,
     *,
     name: str,
-    socket_fd: int | None = None,
+    sockets: Sequence[socket.socket] = (),
     connections: int = MAX_CONNECTIONS,
+    tls: ssl.SSLContext | None = None,
+    per_address: int = 0,
+    stands_for_many: Callable[[str], bool] = lambda _address: False,
 ) -> AsyncIterator[Listen]:
-    """Serve `app` on `address`, or on an already listening socket, for the length of the block.
+    """Serve `app` on `address`, or on `sockets` that listen already and are closed in the end, for the length of the block.
 
-    Yields the real address. `name` is the settings table that says where to listen, `connections` how many clients
-    may be connected at once.
+    Yields the real address, of several the one that the network can reach. `name` is the settings table that says where to
+    listen, `connections` how many clients may be connected at once, `per_address` how many of them from one address that
+    does not stand for many.
     Raises FatalError (codes port-busy, port-denied, address-absent, listen-failed).
     """
     runner = AdmissionRunner(
         app,
         connections=connections,
+        tls=tls,
+        per_address=per_address,
+        stands_for_many=stands_for_many,
         access_log=None,  # it would write the tokens of query strings
         logger=_server_log,
         handler_cancellation=True,
@@ -76,28 +86,23 @@ async def listening(
     await runner.setup()
     try:
         try:
-            site = _site(runner, address, socket_fd)
-            await site.start()
+            for site in _sites(runner, address, sockets):
+                await site.start()
         except OSError as error:
             raise _cannot_listen(error, address, name) from error
-        bound = _bound(runner, address)
-        log.info("listener.opened", listener=name, address=str(bound))
+        bound = real_address(sockets) if sockets else Listen(*runner.addresses[0][:2])
+        for each in map(address_of, sockets) if sockets else (bound,):
+            log.info("listener.opened", listener=name, address=str(each), passed=bool(sockets))
         yield bound
     finally:
         await runner.cleanup()
 
 
-def _site(runner: web.AppRunner, address: Listen, socket_fd: int | None) -> web.BaseSite:
-    if socket_fd is not None:
-        return web.SockSite(runner, socket.socket(fileno=socket_fd), backlog=128)
-    return web.TCPSite(runner, address.host, address.port, backlog=128)
-
-
-def _bound(runner: web.AppRunner, address: Listen) -> Listen:
-    for name in runner.addresses:
-        if isinstance(name, tuple):
-            return Listen(str(name[0]), int(name[1]))
-    return address  # a Unix socket handed over by systemd
+def _sites(runner: web.AppRunner, address: Listen, sockets: Sequence[socket.socket]) -> Iterator[web.BaseSite]:
+    if not sockets:
+        yield web.TCPSite(runner, address.host, address.port, backlog=BACKLOG)
+    for listener in sockets:
+        yield web.SockSite(runner, listener, backlog=BACKLOG)
 
 
 def _cannot_listen(error: OSError, address: Listen, name: str) -> FatalError:
@@ -127,10 +132,10 @@ def _cannot_listen(error: OSError, address: Listen, name: str) -> FatalError:
     return FatalError(f"cannot listen on {address}: {problem}", remedy=remedy, code=code)
 
 
-def urls_of(listen: Listen, token: str | None, path: str = "/") -> list[str]:
+def urls_of(listen: Listen, token: str | None, path: str = "/", *, scheme: str = "http") -> list[str]:
     """Links that a person can open, the nearest first; for a wildcard one per address of this machine."""
     query = f"?token={quote(token, safe='')}" if token else ""
-    return [f"http://{Listen(host, listen.port)}{path}{query}" for host in _hosts_of(listen)]
+    return [f"{scheme}://{Listen(host, listen.port)}{path}{query}" for host in _hosts_of(listen)]
 
 
 def _hosts_of(listen: Listen) -> list[str]:

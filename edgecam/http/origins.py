@@ -50,10 +50,11 @@ def own_names() -> frozenset[str]:
 
 
 class AllowedHosts:
-    """The names and addresses that a listener answers to. `configured` entries are `name` or `name:port`."""
+    """The names and addresses that a listener answers to. `configured` entries are `name` or `name:port`; `announced` are
+    further names of this machine, lower case."""
 
-    def __init__(self, configured: Iterable[str] = ()) -> None:
-        self._own = own_names()
+    def __init__(self, configured: Iterable[str] = (), announced: Iterable[str] = ()) -> None:
+        self._own = own_names() | set(announced)
         self._configured = {(a.host, a.port) for text in configured if (a := parse_authority(text.strip()))}
 
     def __contains__(self, authority: Authority) -> bool:

@@ -1,68 +1,61 @@
-"""The shared encoder's bitrate: what viewers' bandwidth estimates ask for, between a floor and a ceiling. Pure.
+"""One rendition's bitrate: what its own viewers' links carry, between the rendition's floor and ceiling. Pure.
 
-Policy: the target follows the *median* estimate (the lower one of two), so that one viewer on a bad link moves
-nobody else's picture once there are three; it falls at once and climbs slowly. An estimate is not believed during a
-viewer's first seconds: browsers open with a guess (Chromium: 93 kbit/s) that says nothing about the link. An
-estimate that is well above what is really being sent does not limit: receivers cap theirs near 1.5 times of what
-they receive (draft-alvestrand-rmcat-remb), so on a quiet scene it would otherwise hold the encoder down.
+Policy: the bitrate follows the slowest viewer whose link carries nearly what the median viewer's does. A viewer with
+clearly less belongs on a lower rendition and moves nobody else's picture; on the lowest rendition it has to make do.
+Of two viewers the faster one is the median where there is a lower rendition for the slower, else the slower one. The
+bitrate falls at once and climbs slowly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
-OPENING = 3.0  # seconds in which a newcomer's estimates are noted but not followed
+NEAR = 0.85  # of the median: a link that carries less does not lead
 CLIMB_PER_SECOND = 1.15
-UNLIMITED_FACTOR = 1.25  # an estimate this far above the sent bitrate means: the link is not the limit
-SAFETY = 0.9  # of the estimate is spent on video; the rest is headers and retransmissions
-EXPIRY = 10.0  # seconds after which an estimate that was not repeated is forgotten
 
 
-@dataclass(slots=True)
-class _Estimate:
-    joined: float
-    bps: int = 0
-    heard: float = 0.0
+def median(available_bps: Iterable[int], ceiling_bps: int, *, lowest: bool) -> int:
+    """The median of what viewers' links carry, each counted as the ceiling at most; 0 when there are none."""
+    known = sorted(min(bps, ceiling_bps) for bps in available_bps)
+    return known[(len(known) - (1 if lowest else 0)) // 2] if known else 0
 
 
-@dataclass(slots=True)
 class BitratePolicy:
-    """Merges estimates; times are CLOCK_MONOTONIC seconds given by the caller, bitrates bit/s."""
+    """The encoder's target. Times are CLOCK_MONOTONIC seconds given by the caller, bitrates bit/s.
 
-    floor_bps: int
-    ceiling_bps: int
-    target_bps: int = 0
-    _estimates: dict[object, _Estimate] = field(default_factory=dict)
-    _updated: float = 0.0
+    `lowest`: there is no rendition below. `need_bps` is what a viewer must carry to stay here, 0 on the lowest.
+    """
 
-    def __post_init__(self) -> None:
-        self.target_bps = self.target_bps or self.ceiling_bps
+    __slots__ = ("_updated", "ceiling_bps", "floor_bps", "lowest", "need_bps", "target_bps")
 
-    def join(self, viewer: object, now: float) -> None:
-        self._estimates[viewer] = _Estimate(joined=now)
+    def __init__(self, floor_bps: int, ceiling_bps: int, *, lowest: bool = True) -> None:
+        self._updated = 0.0
+        self.limit(floor_bps, ceiling_bps, lowest=lowest)
 
-    def leave(self, viewer: object) -> None:
-        self._estimates.pop(viewer, None)
+    def limit(self, floor_bps: int, ceiling_bps: int, *, lowest: bool) -> None:
+        """Other limits, and everything from the beginning."""
+        self.floor_bps, self.ceiling_bps, self.lowest = floor_bps, ceiling_bps, lowest
+        self.reset()
 
-    def estimate(self, viewer: object, bps: int, now: float) -> None:
-        """Note a viewer's estimate (REMB); ignored for viewers that have not joined."""
-        known = self._estimates.get(viewer)
-        if known is not None:
-            known.bps, known.heard = bps, now
+    def reset(self) -> None:
+        """Nobody watches: whoever comes next begins at the ceiling, or at once at what it carries."""
+        self.target_bps = self.ceiling_bps
+        self.need_bps = 0 if self.lowest else self.floor_bps
 
-    def update(self, now: float, sent_bps: float) -> int:
-        """The new target, given what the encoder really makes; call about once a second or on every estimate."""
+    def bound(self, floor_bps: int, ceiling_bps: int, *, lowest: bool) -> None:
+        """Other limits, and the target within them: it falls at once, and climbs from where it is."""
+        self.floor_bps, self.ceiling_bps, self.lowest = floor_bps, ceiling_bps, lowest
+        self.target_bps = min(max(self.target_bps, floor_bps), ceiling_bps)
+        self.need_bps = 0 if lowest else max(floor_bps, min(self.need_bps, ceiling_bps))
+
+    def update(self, available_bps: Iterable[int], now: float) -> int:
+        """The new target, given what each viewer's link carries; to be called about every half second."""
+        known = list(available_bps)
         elapsed = min(1.0, max(0.0, now - self._updated))
         self._updated = now
-        believed = sorted(
-            e.bps for e in self._estimates.values() if now - e.joined >= OPENING and now - e.heard <= EXPIRY and e.bps > 0
-        )
-        wanted = float(self.ceiling_bps)
-        if believed:
-            median = believed[(len(believed) - 1) // 2]
-            if median < sent_bps * UNLIMITED_FACTOR or median * SAFETY >= self.target_bps:
-                wanted = median * SAFETY
-            # else: the encoder makes little right now and the estimate merely mirrors that; climbing is safe
+        middle = median(known, self.ceiling_bps, lowest=self.lowest)
+        lead = min((bps for bps in known if bps >= NEAR * middle), default=self.ceiling_bps)
         climb = self.target_bps * CLIMB_PER_SECOND**elapsed
-        self.target_bps = int(min(self.ceiling_bps, max(self.floor_bps, min(wanted, climb))))
+        self.target_bps = int(min(self.ceiling_bps, max(self.floor_bps, min(lead, climb))))
+        self.need_bps = 0 if self.lowest else max(self.floor_bps, int(NEAR * middle))
         return self.target_bps

@@ -64,6 +64,16 @@ def is_keyframe(data: bytes) -> bool:
     return IDR_SLICE in nal_types(data)
 
 
+def is_bidirectional(data: bytes) -> bool:
+    """Whether an access unit is a B picture, by the slice_type of its first slice: section 7.3.3, table 7-6."""
+    for begin, _end in nal_spans(data):
+        if data[begin] & 0x1F == SLICE:
+            # first_mb_in_slice is 0, one bit; B is 1 (010) or 6 (00111), Exp-Golomb.
+            bits = data[begin + 1] << 8 | data[begin + 2] if len(data) > begin + 2 else 0
+            return bits >> 12 == 0b1010 or bits >> 10 == 0b100111
+    return False
+
+
 def count_slices(data: bytes) -> int:
     """How many slices the pictures in `data` have; 1 for an access unit as edgecam makes them."""
     return sum(nal_type in (SLICE, IDR_SLICE) for nal_type in nal_types(data))

@@ -1,4 +1,5 @@
-"""One debounced keyframe request, however many viewers ask: a PLI storm costs one IDR per interval."""
+"""One debounced keyframe request, however many viewers ask: a PLI storm costs one IDR per interval, and one viewer alone
+cannot have that for long."""
 
 from __future__ import annotations
 
@@ -8,6 +9,28 @@ from collections.abc import Callable
 
 # Long enough that fifty viewers' PLIs for one loss become one IDR, short enough that nobody notices the wait.
 MIN_INTERVAL = 0.3  # seconds
+# Every IDR is one for all viewers: whoever needs another all the time gets them at this rate.
+VIEWER_BURST = 3
+VIEWER_INTERVAL = 1.0  # seconds
+
+
+class ViewerTurns:
+    """When one viewer's requests are due: VIEWER_BURST of them at once, then one per VIEWER_INTERVAL. None is lost: the one
+    that waits stands for all that come meanwhile. Times are CLOCK_MONOTONIC seconds."""
+
+    __slots__ = ("_due", "_spent")
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._spent = 0.0  # until when what was granted lasts, at one per interval
+
+    def next(self, now: float) -> float:
+        """When a request of now is to be passed on, `now` at the earliest."""
+        if self._due <= now:
+            spent = max(self._spent, now)
+            self._due = max(now, spent - (VIEWER_BURST - 1) * VIEWER_INTERVAL)
+            self._spent = spent + VIEWER_INTERVAL
+        return self._due
 
 
 class KeyframeRequests:
@@ -19,15 +42,22 @@ class KeyframeRequests:
         self._send = send
         self._last = -MIN_INTERVAL
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when it fires
 
-    def request(self) -> None:
+    def request(self, due: float = 0.0) -> None:
+        """Ask at `due` (CLOCK_MONOTONIC, seconds), or as soon after it as may be; an earlier request that waits longer
+        is brought forward."""
         self.asked += 1
+        due = max(due, self._last + MIN_INTERVAL)
         if self._timer is not None:
-            return
-        wait = self._last + MIN_INTERVAL - time.monotonic()
+            if due >= self._due:
+                return
+            self.cancel()
+        wait = due - time.monotonic()
         if wait <= 0:
             self._fire()
         else:
+            self._due = due
             self._timer = asyncio.get_running_loop().call_later(wait, self._fire)
 
     def _fire(self) -> None:

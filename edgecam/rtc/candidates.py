@@ -1,4 +1,4 @@
-"""Remote ICE candidates on their way into aiortc: parsed leniently, queued until they can be used."""
+"""Remote ICE candidates on their way to the agent: parsed leniently, queued until they can be used."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
-from aiortc import RTCIceCandidate
-from aiortc.sdp import candidate_from_sdp
 
 from edgecam.peers import Candidate, PeerKey
+from edgecam.rtc.ice.candidate import Candidate as IceCandidate
+from edgecam.rtc.ice.candidate import parse_line
 
 log = structlog.get_logger(__name__)
 
@@ -21,35 +21,19 @@ MAX_CANDIDATES = 64
 MAX_EARLY_PEERS = 128
 
 
-def parse(candidate: Candidate) -> RTCIceCandidate | None:
-    """The aiortc form of a candidate; None for end-of-candidates, TCP, and what cannot be parsed."""
-    text = candidate.candidate.strip().removeprefix("a=").removeprefix("candidate:")
-    fields = text.split()
-    if len(fields) < 8 or fields[2].lower() != "udp" or len(text) > 1024:
-        return None
-    try:
-        parsed = candidate_from_sdp(text)
-    except (ValueError, IndexError, AssertionError):
-        return None
-    if not 0 < parsed.port < 65536 or not _may_be_a_peer(str(parsed.ip)):
-        return None
-    parsed.sdpMid = candidate.sdp_mid
-    # Candidates without either belong to the first section: everything is bundled there.
-    parsed.sdpMLineIndex = candidate.sdp_mline_index if candidate.sdp_mline_index is not None else 0
-    return parsed
+def parse(candidate: Candidate, *, loopback: bool = False) -> IceCandidate | None:
+    """The candidate in what came off the wire; None for TCP, what cannot be parsed, and where no viewer can be. `loopback`: it is
+    of a media server that was configured, which may well be on this machine."""
+    parsed = parse_line(candidate.candidate)
+    return parsed if parsed is not None and _may_be_a_peer(parsed.host, loopback=loopback) else None
 
 
-def _may_be_a_peer(host: str) -> bool:
+def _may_be_a_peer(host: str, *, loopback: bool) -> bool:
     """No viewer has such an address; checks sent there would only trouble somebody else."""
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
-        return not (address.is_loopback or address.is_multicast or address.is_unspecified or host == "255.255.255.255")
+        return not ((address.is_loopback and not loopback) or address.is_multicast or address.is_unspecified or host == "255.255.255.255")
     return host.endswith(".local")
-
-
-def is_mdns(candidate: RTCIceCandidate) -> bool:
-    """Whether the address is a browser's anonymised `<uuid>.local` (RFC 8828 section 5.2)."""
-    return str(candidate.ip).endswith(".local")
 
 
 class RemoteCandidates:
@@ -58,39 +42,37 @@ class RemoteCandidates:
     Of more than MAX_CANDIDATES in a session's life the rest is dropped: each is an address that ICE sends checks to.
     """
 
-    def __init__(self, viewer: str, apply: Callable[[RTCIceCandidate], Awaitable[None]]) -> None:
+    def __init__(self, viewer: str, apply: Callable[[str | None, IceCandidate | None], Awaitable[None]], *, loopback: bool = False) -> None:
         self._viewer = viewer
+        self._loopback = loopback
         self._apply = apply
         self._taken = 0
-        self._queue: asyncio.Queue[RTCIceCandidate] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[str | None, IceCandidate | None]] = asyncio.Queue()
 
     def add(self, candidate: Candidate | None) -> None:
-        """Take a candidate. The end of them (None) is not passed on: with none left aiortc would fail at once, while
-        the viewer's own checks may still reveal its address (peer-reflexive)."""
-        if candidate is None:
+        """Take a candidate, or the end of them (None)."""
+        if self._taken >= MAX_CANDIDATES:
             return
-        parsed = parse(candidate) if self._taken < MAX_CANDIDATES else None
-        if parsed is None:
+        parsed = parse(candidate, loopback=self._loopback) if candidate is not None else None
+        if candidate is not None and parsed is None:
             log.debug("candidate.ignored", viewer=self._viewer, candidate=candidate.candidate[:80])
             return
         self._taken += 1
-        self._queue.put_nowait(parsed)
+        self._queue.put_nowait((candidate.sdp_mid if candidate is not None else None, parsed))
+
+    def restarted(self) -> None:
+        """After an ICE restart the viewer names all of its addresses anew."""
+        self._taken = 0
+
+    async def apply_waiting(self) -> None:
+        """Apply what has come."""
+        while not self._queue.empty():
+            await self._apply(*self._queue.get_nowait())
 
     async def run(self) -> None:
         """Apply what comes, until cancelled; to be started once the remote description is set."""
-        async with asyncio.TaskGroup() as resolving:
-            while True:
-                candidate = await self._queue.get()
-                if is_mdns(candidate):  # resolving can take a second, and nothing may wait for it
-                    resolving.create_task(self._try(candidate), name=f"mdns {self._viewer}")
-                else:
-                    await self._try(candidate)
-
-    async def _try(self, candidate: RTCIceCandidate) -> None:
-        try:
-            await self._apply(candidate)
-        except Exception as error:  # noqa: BLE001 - per-viewer boundary: a peer's candidate must not end its session
-            log.debug("candidate.refused", viewer=self._viewer, error=repr(error))
+        while True:
+            await self._apply(*await self._queue.get())
 
 
 class EarlyCandidates:

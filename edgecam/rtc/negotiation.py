@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from aiortc import RTCIceServer, RTCRtpSender
+from aiortc import RTCRtpSender
 
 from edgecam.errors import NegotiationError
-from edgecam.settings import IceServer
 
 log = structlog.get_logger(__name__)
 
-NEGOTIATE_TIMEOUT = 12.0  # seconds; gathering waits 5 s for a silent STUN or TURN server
+NEGOTIATE_TIMEOUT = 15.0  # seconds; with `policy = "relay"` a silent TURN server is waited for
 
 
 @asynccontextmanager
@@ -33,12 +32,9 @@ async def negotiating(what: str) -> AsyncIterator[None]:
         raise NegotiationError(f"{what} cannot be used ({str(error) or type(error).__name__})") from error
 
 
-def rtc_ice_servers(servers: Sequence[IceServer]) -> list[RTCIceServer]:
-    """Servers as aiortc takes them; it uses the first STUN and the first TURN server and no other."""
-    return [
-        RTCIceServer(urls=list(s.urls), username=s.username or None, credential=s.credential.get_secret_value() or None)
-        for s in servers
-    ]
+def opus_capabilities() -> list[Any]:
+    """aiortc's Opus capability."""
+    return [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType == "audio/opus"]
 
 
 def h264_capabilities() -> list[Any]:

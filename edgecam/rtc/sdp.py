@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from edgecam.errors import NegotiationError
 from edgecam.peers import Candidate
@@ -12,6 +13,14 @@ _FORMAT = re.compile(r"^a=fmtp:(\d+) (.*)$", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"^a=([a-z-]+):\S", re.MULTILINE)
 _H264 = re.compile(r"^a=rtpmap:(\d+) H264/90000", re.MULTILINE | re.IGNORECASE)
 
+_DIRECTION = re.compile(r"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.MULTILINE)
+_OPUS = re.compile(r"^a=rtpmap:(\d+) opus/48000", re.MULTILINE | re.IGNORECASE)
+_CANDIDATES = re.compile(r"^a=(candidate:.*|end-of-candidates)\n", re.MULTILINE)
+_MID = re.compile(r"^a=mid:(\S+)", re.MULTILINE)
+_BUNDLE = re.compile(r"^a=group:BUNDLE (.*)", re.MULTILINE)
+_UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
+_PASSWORD = re.compile(r"^a=ice-pwd:(\S+)", re.MULTILINE)
+_REJECTED = re.compile(r"m=\S+ 0 ")
 _TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup")  # RFC 8839 section 5.4, RFC 8122, RFC 4145
 
 
@@ -74,11 +83,26 @@ def _require_transport(section: str) -> None:
             )
 
 
-def split_candidates(sdp: str) -> tuple[str, list[Candidate]]:
-    """A remote description without its candidates, and those candidates. Ours to hand to aiortc, for the rules of
-    `rtc.candidates` to hold for them too; its end-of-candidates is dropped."""
+def ice_credentials(sdp: str) -> dict[str, tuple[str, str]]:
+    """ICE user name fragment and password by mid; of sections that are bundled, those of the first (RFC 9143 section 7.1)."""
+    session, *media = _sections(sdp)
+    bundled = _BUNDLE.search(session)
+    group = bundled[1].split() if bundled is not None else []
+    found: dict[str, tuple[str, str]] = {}
+    for section in media:
+        mid = _MID.search(section)
+        ufrag, password = (pattern.search(section) or pattern.search(session) for pattern in (_UFRAG, _PASSWORD))
+        if mid is not None and ufrag is not None and password is not None:
+            found[mid[1]] = ufrag[1], password[1]
+    return {mid: found[group[0]] if mid in group and group[0] in found else own for mid, own in found.items()}
+
+
+def split_candidates(sdp: str) -> tuple[str, list[Candidate | None]]:
+    """A remote description without its candidates, and those candidates (None: their end), for the rules of `rtc.candidates`
+    to hold for them too."""
     kept: list[str] = []
-    found: list[Candidate] = []
+    found: list[Candidate | None] = []
+    ended = False
     mid, index = None, -1
     for line in sdp.splitlines():
         if line.startswith("m="):
@@ -87,9 +111,33 @@ def split_candidates(sdp: str) -> tuple[str, list[Candidate]]:
             mid = line.removeprefix("a=mid:").strip()
         if line.startswith("a=candidate:"):
             found.append(Candidate(line, mid, max(index, 0)))
-        elif not line.startswith("a=end-of-candidates"):
+        elif line.startswith("a=end-of-candidates"):
+            ended = True
+        else:
             kept.append(line)
+    if ended:
+        found.append(None)
     return "\r\n".join(kept) + "\r\n", found
+
+
+def audio_wishes(sdp: str) -> tuple[bool, bool]:
+    """Whether an offer asks to receive Opus, and whether to send some: of its first audio section that is not rejected."""
+    for section in _sections(sdp)[1:]:
+        if section.startswith("m=audio") and not _REJECTED.match(section) and _OPUS.search(section):
+            found = _DIRECTION.search(section)
+            direction = found[1] if found is not None else "sendrecv"  # RFC 8866 section 6.7
+            return direction in {"recvonly", "sendrecv"}, direction in {"sendonly", "sendrecv"}
+    return False, False
+
+
+def received_opus(sdp: str) -> int | None:
+    """The payload type of the Opus that our own description receives; None when it receives none."""
+    for section in _sections(sdp)[1:]:
+        opus, direction = _OPUS.search(section), _DIRECTION.search(section)
+        receives = direction is not None and direction[1] in {"recvonly", "sendrecv"}
+        if section.startswith("m=audio") and not _REJECTED.match(section) and opus is not None and receives:
+            return int(opus[1])
+    return None
 
 
 def require_sending(sdp: str) -> None:
@@ -124,6 +172,29 @@ def with_profile_level_id(sdp: str, profile_level_id: str) -> str:
     return _FMTP.sub(correct, sdp)
 
 
+def with_candidates(sdp: str, lines: Mapping[str, Sequence[str]], *, complete: bool) -> str:
+    """Our description with these candidates (`candidate:…`) in the sections of those mids, in the place of what aiortc wrote.
+    `complete`: they are all; otherwise the description says that more may come (RFC 8840 section 4.1)."""
+    session, *media = _sections(_CANDIDATES.sub("", sdp.replace("\r\n", "\n")))
+    if not complete:
+        session += "a=ice-options:trickle\n"
+    described = [session]
+    for section in media:
+        mid = _MID.search(section)
+        own = lines.get(mid[1]) if mid is not None else None
+        if own is not None and not _REJECTED.match(section):
+            section += "".join(f"a={line}\n" for line in own)  # noqa: PLW2901 - the section grows
+            section += "a=end-of-candidates\n" if complete else ""  # noqa: PLW2901
+        described.append(section)
+    return "".join(described).replace("\n", "\r\n")
+
+
 def has_relay_candidate(sdp: str) -> bool:
     """Whether a description offers a TURN relay's address (RFC 8839 section 5.1)."""
     return " typ relay" in sdp
+
+
+def leaves_dtls_role(offer: str) -> bool:
+    """Whether an offer lets us choose the DTLS role (RFC 5763 section 5): every usable one should."""
+    roles = {line.strip() for line in offer.splitlines() if line.startswith("a=setup:")}
+    return roles == {"a=setup:actpass"}

@@ -8,9 +8,10 @@ from typing import Any
 import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from edgecam.media.broadcaster import Subscription
+from edgecam.media.feed import Feed
 from edgecam.media.pipeline import Pipeline
 from edgecam.media.types import RTP_CLOCK
+from edgecam.rtc.unitqueue import UnitQueue
 
 TIME_BASE = Fraction(1, RTP_CLOCK)
 
@@ -18,7 +19,7 @@ TIME_BASE = Fraction(1, RTP_CLOCK)
 class CameraTrack(MediaStreamTrack):
     """Delivers `av.Packet`s of access units; aiortc packetises them without encoding.
 
-    The subscription begins with the first `recv()`, which aiortc calls once the viewer is connected: that is the
+    The feed begins with the first `recv()`, which aiortc calls once the viewer is connected: that is the
     moment from which a viewer must not miss a unit.
     """
 
@@ -27,14 +28,14 @@ class CameraTrack(MediaStreamTrack):
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self._pipeline = pipeline
-        self.subscription: Subscription | None = None
+        self._queue: UnitQueue | None = None
 
     async def recv(self) -> av.Packet[Any]:
         if self.readyState != "live":
             raise MediaStreamError
-        if self.subscription is None:
-            self.subscription = self._pipeline.subscribe(self)
-        unit = await self.subscription.get()
+        if self._queue is None:
+            self._queue = UnitQueue(self._pipeline.attach)
+        unit = await self._queue.get()
         packet = av.Packet(unit.data)
         packet.pts = unit.timestamp
         packet.time_base = TIME_BASE
@@ -42,5 +43,10 @@ class CameraTrack(MediaStreamTrack):
 
     def stop(self) -> None:
         super().stop()
-        if self.subscription is not None:
-            self._pipeline.unsubscribe(self, self.subscription)
+        if self.feed is not None:
+            self.feed.close()
+
+    @property
+    def feed(self) -> Feed | None:
+        """Once the viewer is connected."""
+        return self._queue.feed if self._queue is not None else None

@@ -6,13 +6,14 @@ Many cameras, many viewers each. A client that uses none of the extensions (`cam
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
+from edgecam.http.rights import ADMIN, Denied, Rights
+from edgecam.peers import PeerIceServers
 from edgecam.server.registry import Refusal, Registry
-from edgecam.server.seats import CameraSeat, Client, Link, ViewerSeat
+from edgecam.server.seats import Audit, Camera, CameraSeat, Client, Link, ViewerSeat, unheard
 from edgecam.settings import IceServer
 from edgecam.signaling import wire
 
@@ -20,6 +21,10 @@ log = structlog.get_logger(__name__)
 
 MAX_ERRORS = 50  # bad messages that one connection may send
 CLOSE_POLICY = 1008  # RFC 6455 section 7.4.1
+# Cameras whose list every viewer is sent. A longer one goes to those who ask for it (`list`): each join would cost more than its call.
+SHORT_LIST = 64
+
+_PATIENT = {"not-registered", "not-for-clients", "token-wrong", "forbidden"}  # refusals that count as bad messages
 
 Relayed = wire.Offer | wire.Answer | wire.IceCandidate
 
@@ -27,35 +32,46 @@ Relayed = wire.Offer | wire.Answer | wire.IceCandidate
 class Hub:
     """Routes messages between registered clients. Every method returns at once; nothing received raises.
 
-    `token_refused(token, remote)` says why the token in `register` will not do; `anonymous_cameras` lets clients without it be senders.
+    `authorize(token, remote)` says what the token in `register` lets its holder do, or why it will not do.
     """
 
     def __init__(
         self,
-        ice_servers: Sequence[IceServer] = (),
+        ice_servers: PeerIceServers | None = None,
         *,
         max_cameras: int = 1000,
         max_viewers: int = 1000,
-        token_refused: Callable[[str, str], str] = lambda _token, _remote: "",
-        anonymous_cameras: bool = True,
+        authorize: Callable[[str, str], Rights | Denied] = lambda _token, _remote: ADMIN,
+        audit: Audit = unheard,
         cameras_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.ice_servers = tuple(ice_servers)
-        self._token_refused = token_refused
-        self._anonymous_cameras = anonymous_cameras
+        self._ice_servers = ice_servers
+        self._authorize = authorize
+        self._audit = audit
         self.registry = Registry(max_cameras, max_viewers, cameras_changed)
         self.clients: set[Client] = set()
 
-    def connect(self, link: Link, *, vouched: bool = True) -> Client:
+    def ice_servers(self, name: str) -> tuple[IceServer, ...]:
+        """What is handed out now to the peer of that name."""
+        return tuple(self._ice_servers.for_peer(name)) if self._ice_servers is not None else ()
+
+    def apply(self, ice_servers: PeerIceServers | None, max_cameras: int, max_viewers: int) -> None:
+        """Other bounds, and other servers to hand out if some are given, from now on. Nobody who is here is sent away."""
+        self._ice_servers = ice_servers or self._ice_servers
+        self.registry.resize(max_cameras, max_viewers)
+
+    def connect(self, link: Link, rights: Rights = ADMIN) -> Client:
         """A client has connected: welcome it."""
-        client = Client(link, vouched)
+        client = Client(link, rights)
         self.clients.add(client)
-        client.send(wire.Welcome(self.ice_servers))
+        client.send(wire.Welcome(self.ice_servers(client.turn_name)))
         return client
 
     def disconnect(self, client: Client) -> None:
         """A client's connection has ended, in whatever way."""
         self.clients.discard(client)
+        if client.seat is not None:
+            self._audit("left", client)
         self.registry.leave(client)
 
     def receive(self, client: Client, text: str) -> None:
@@ -66,7 +82,9 @@ class Hub:
             self.complain(client, wire.Error(str(error), "bad-message"))
         except Refusal as refusal:
             answer = wire.Error(refusal.message, refusal.code)
-            if refusal.code in {"not-registered", "not-for-clients", "token-wrong"}:
+            if refusal.code not in {"not-registered", "not-for-clients"}:
+                self._audit("refused", client, code=refusal.code, reason=refusal.message)
+            if refusal.code in _PATIENT:
                 self.complain(client, answer)
             else:
                 client.send(answer)
@@ -80,16 +98,19 @@ class Hub:
             client.link.close(CLOSE_POLICY, "too many bad messages")
 
     def announce_cameras(self) -> None:
-        """Send the list of cameras to the clients that asked for it."""
-        text = wire.encode(wire.Cameras(self.registry.entries))
+        """Send each client that asked for it the list of the cameras that it may see."""
+        texts: dict[tuple[str, ...], str] = {}
         for client in self.clients:
-            if client.listing:
-                client.link.send(text)
+            if self._hears_of_cameras(client):
+                seen = client.rights.cameras
+                if seen not in texts:
+                    texts[seen] = wire.encode(wire.Cameras(self.registry.entries(client.rights)))
+                client.link.send(texts[seen])
 
     def _dispatch(self, client: Client, message: wire.Message | wire.Unknown) -> None:
         match message:
             case wire.GetTurnConfig():
-                client.send(wire.TurnConfig(self.ice_servers))
+                client.send(wire.TurnConfig(self.ice_servers(client.turn_name)))
             case wire.Register():
                 self._register(client, message)
             case wire.Offer() | wire.Answer() | wire.IceCandidate():
@@ -108,33 +129,42 @@ class Hub:
 
     def _register(self, client: Client, request: wire.Register) -> None:
         if request.token:
-            if reason := self._token_refused(request.token, client.link.remote):
-                raise Refusal(reason, "token-wrong")
-            client.vouched = True
+            judged = self._authorize(request.token, client.link.remote)
+            if isinstance(judged, Denied):
+                raise Refusal(judged.message, judged.code)
+            client.rights = judged
         if request.role == "sender":
-            if not (client.vouched or self._anonymous_cameras):
-                raise Refusal("a camera needs the token to register", "token-wrong")
             self._register_camera(client, request)
         elif request.listing and not (request.camera_id or request.peer_id or request.offers):
             client.listing = True  # wants to see the list only; registers again with a cameraId to watch
-            client.send(wire.Registered("receiver", self.ice_servers, cameras=self.registry.entries))
+            entries = self.registry.entries(client.rights)
+            client.send(wire.Registered("receiver", self.ice_servers(client.turn_name), cameras=entries))
         else:
             self._register_viewer(client, request)
 
     def _register_camera(self, client: Client, request: wire.Register) -> None:
         again = client.seat is not None
         seat = self.registry.seat_camera(client, request)
-        client.send(wire.Registered("sender", self.ice_servers, camera_id=request.camera_id))
+        client.send(wire.Registered("sender", self.ice_servers(client.turn_name), camera_id=request.camera_id))
         if not again:
             log.info("camera.registered", camera=seat.camera.id, remote=client.link.remote)
+            self._audit("camera-registered", client, camera=seat.camera.id)
             self.registry.greet_camera(seat)
 
     def _register_viewer(self, client: Client, request: wire.Register) -> None:
         seat = self.registry.seat_viewer(client, request)
-        client.listing = not seat.plain
-        listed = None if seat.plain else self.registry.entries
-        client.send(wire.Registered("receiver", self.ice_servers, *seat.ids, cameras=listed))
+        client.listing = request.listing
+        client.send(wire.Registered("receiver", self.ice_servers(client.turn_name), *seat.ids, cameras=self.listed(client)))
+        self._audit("viewer-joined", client, camera=seat.camera.id if seat.camera else None)
         self.registry.greet_viewer(seat)
+
+    def listed(self, client: Client) -> tuple[wire.CameraEntry, ...] | None:
+        """The cameras that `registered` names to that client, None when it names none."""
+        return self.registry.entries(client.rights) if self._hears_of_cameras(client) else None
+
+    def _hears_of_cameras(self, client: Client) -> bool:
+        short = len(self.registry.cameras) <= SHORT_LIST
+        return client.listing or (short and isinstance(client.seat, ViewerSeat) and not client.seat.plain)
 
     def _relay_to_viewer(self, seat: CameraSeat, message: Relayed) -> None:
         camera = seat.camera
@@ -148,6 +178,8 @@ class Hub:
 
     def _relay_to_camera(self, seat: ViewerSeat, message: Relayed) -> None:
         camera = seat.camera
+        if camera is not None and camera.host is not None and camera.host.relay(seat, message):
+            return
         if camera is None or camera.seat is None or not camera.serves(seat):
             if isinstance(message, wire.Offer):
                 seat.client.send(wire.Error("no sender is connected", "peer-absent", *seat.ids))
@@ -164,38 +196,17 @@ class Hub:
             return
         viewer.client.send(wire.Error(error.message, error.code, *viewer.ids))
 
-    @property
-    def cameras(self) -> list[dict[str, object]]:
-        """The list for /api/v1/cameras."""
+    def cameras(self, rights: Rights) -> list[dict[str, object]]:
+        """The list for /api/v1/cameras: what `rights` cover. Of a camera at another instance, `viewers` are those here."""
         return [
-            {"id": c.id, "title": c.title or c.id, "online": c.seat is not None, "viewers": len(c.viewers)}
+            {"id": c.id, "title": c.title or c.id, "online": c.online, "viewers": len(c.viewers), **_instance(c)}
             for c in self.registry.cameras.values()
-            if c.known
+            if c.known and rights.covers(c.id)
         ]
 
-    @property
-    def status(self) -> dict[str, object]:
-        """Who is connected, for /status; times in seconds. Peer ids are secrets: only their beginning."""
-        now = time.monotonic()
-        cameras = [
-            {
-                "id": camera.id,
-                "title": camera.title or camera.id,
-                "online": camera.seat is not None,
-                "remote": camera.seat.client.link.remote if camera.seat else None,
-                "connected_s": round(now - camera.seat.since, 1) if camera.seat else None,
-                "viewers": [
-                    {
-                        "peer": v.peer_id[:6],
-                        "remote": v.client.link.remote,
-                        "connected_s": round(now - v.since, 1),
-                    }
-                    for v in camera.viewers.values()
-                ],
-            }
-            for camera in self.registry.cameras.values()
-        ]
-        return {"clients": len(self.clients), "viewers": len(self.registry.viewers), "cameras": cameras}
+
+def _instance(camera: Camera) -> dict[str, object]:
+    return {"instance": camera.host.name} if camera.host is not None else {}
 
 
 def _addressed(message: Relayed, peer_id: str, camera_id: str) -> Relayed:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from edgecam.http.rights import Rights
+from edgecam.server.backplane import Host
 from edgecam.signaling import wire
 
 
@@ -16,6 +19,10 @@ class Link(Protocol):
     def remote(self) -> str:
         """The address it comes from, for people."""
 
+    @property
+    def away(self) -> bool:
+        """Whether the connection is gone and its seat only kept for a moment, in case the client comes back."""
+
     def send(self, text: str) -> None:
         """Queue a text frame."""
 
@@ -23,28 +30,62 @@ class Link(Protocol):
         """Close after what is queued, with a code of RFC 6455 section 7.4."""
 
 
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """The link of a client that has gone: what is still sent to it goes nowhere."""
+
+    remote: str
+    away: bool = False
+
+    def send(self, text: str) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
 @dataclass(eq=False, slots=True)
 class Client:
-    """One connection. `vouched`: has shown the token, or none is needed. `listing`: wants the camera list."""
+    """One connection. `listing`: wants the camera list. `id`: in the audit log and in TURN user names; no secret."""
 
     link: Link
-    vouched: bool
+    rights: Rights
     seat: CameraSeat | ViewerSeat | None = None
     listing: bool = False
     errors: int = 0
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    since: float = field(default_factory=time.monotonic)  # CLOCK_MONOTONIC seconds
+
+    @property
+    def turn_name(self) -> str:
+        """What the TURN server's log calls it."""
+        return f"camera.{self.seat.camera.id}.{self.id}" if isinstance(self.seat, CameraSeat) else f"client.{self.id}"
 
     def send(self, message: wire.Message) -> None:
         self.link.send(wire.encode(message))
 
 
+class Audit(Protocol):
+    """Is told what clients do. Returns at once and never raises."""
+
+    def __call__(self, event: str, client: Client, **details: object) -> None:
+        """`event`: camera-registered, viewer-joined, left, refused (with `code`), and what sockets add."""
+
+
+def unheard(event: str, client: Client, **details: object) -> None:
+    """An `Audit` that keeps nothing."""
+
+
 @dataclass(eq=False, slots=True)
 class CameraSeat:
-    """A camera's registration. `plain`: a sender that knows no ids, and therefore one viewer at a time."""
+    """A camera's registration. `plain`: a sender that knows no ids, and therefore one viewer at a time.
+
+    `stamp`: when it registered, see `stamps`.
+    """
 
     client: Client
     camera: Camera
     instance_id: str
     plain: bool
+    stamp: int
     since: float = field(default_factory=time.monotonic)  # CLOCK_MONOTONIC seconds
 
     def tell_connected(self, viewer: ViewerSeat) -> None:
@@ -62,7 +103,8 @@ class CameraSeat:
 class ViewerSeat:
     """A viewer's registration. `wanted` is empty if any camera will do; `camera` is None until there is one.
 
-    `plain`: a receiver that knows no ids. `offers`: it sends the offer itself.
+    `plain`: a receiver that knows no ids. `offers`: it sends the offer itself. `stamp`: when it registered, see
+    `stamps`. `guest`: its socket is at another instance, and `client.link` leads there.
     """
 
     client: Client
@@ -70,7 +112,9 @@ class ViewerSeat:
     wanted: str
     offers: bool
     plain: bool
+    stamp: int
     camera: Camera | None = None
+    guest: bool = False
     since: float = field(default_factory=time.monotonic)  # CLOCK_MONOTONIC seconds
 
     @property
@@ -89,13 +133,22 @@ class ViewerSeat:
 
 @dataclass(eq=False, slots=True)
 class Camera:
-    """A camera that is here, was here, or is waited for. `viewers` by peer id, the latest to join last."""
+    """A camera that is here (`seat`), at another instance (`host`), was somewhere, or is waited for.
+
+    `viewers` by peer id, the latest to join last.
+    """
 
     id: str
     title: str = ""
     seat: CameraSeat | None = None
+    host: Host | None = None
     viewers: dict[str, ViewerSeat] = field(default_factory=dict)
     known: bool = False  # has registered at least once
+
+    @property
+    def online(self) -> bool:
+        """Whether it is registered anywhere."""
+        return self.seat is not None or self.host is not None
 
     @property
     def latest(self) -> ViewerSeat | None:
@@ -115,4 +168,4 @@ class Camera:
 
     @property
     def entry(self) -> wire.CameraEntry:
-        return wire.CameraEntry(self.id, self.title or self.id, self.seat is not None)
+        return wire.CameraEntry(self.id, self.title or self.id, self.online)

@@ -4,114 +4,112 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
-from aiohttp import WSMsgType, web
 
-from edgecam.server.hub import Hub
-from edgecam.server.seats import CameraSeat, Client
-from edgecam.signaling import wire
+from edgecam.server.limits import Pace, Visitor
+from edgecam.server.websocket import Heartbeats, WebSocket
+from edgecam.settings import LimitSettings
+from edgecam.signaling.fields import MAX_MESSAGE_BYTES
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT = 10.0  # seconds between pings; aiohttp gives the pong half of it, so a dead peer is gone within 15 s
-CLOSE_TIMEOUT = 1.0  # seconds that a closing handshake may take
 # What may wait for one slow client before it is cut off: enough for a camera whose viewers all join at once.
-QUEUE_MESSAGES = 2048
 QUEUE_BYTES = 4 * 1024 * 1024
 
-# Messages a client may send per second, and at once. A camera speaks for many viewers.
-_VIEWER_RATE = 50.0
-_CAMERA_RATE = 1000.0
-_BURST_SECONDS = 4.0
+REGISTER_WEIGHT = 10  # what `register` counts as: it is heard by others, and may cost a signature
+LONGEST_WAIT = 3.0  # seconds between two messages of a client that is read slowly; pongs must be seen in time
+TELL_EVERY = 10.0  # seconds between two messages to it that say so
 
 
-@dataclass(frozen=True, slots=True)
-class _Close:
-    code: int
-    reason: str
+class Reader(Protocol):
+    """Who takes in what a socket receives."""
+
+    def receive(self, text: str) -> None:
+        """A text frame."""
+
+    def complain(self, message: str, code: str) -> None:
+        """The client has done something that it may not."""
+
+    def warn(self, message: str, code: str) -> None:
+        """The client is told, and nothing else."""
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether it speaks for a camera, to many viewers."""
 
 
 class Socket:
-    """A client's WebSocket. Implements `seats.Link`; `serve` runs it."""
+    """A client's WebSocket. `reader` may change, and is None once nobody listens any more."""
 
-    def __init__(self, ws: web.WebSocketResponse, request: web.Request, remote: str) -> None:
+    __slots__ = (
+        "_byte_pace", "_ended", "_limits", "_message_pace", "_told", "_visitor", "bytes", "messages", "reader", "remote", "websocket",
+    )  # fmt: skip
+
+    def __init__(self, heartbeats: Heartbeats, remote: str, limits: LimitSettings, visitor: Visitor | None) -> None:
         self.remote = remote
-        self._ws = ws
-        self._transport = request.transport
-        self._queue: deque[str | _Close] = deque()
-        self._queued_bytes = 0
-        self._ready = asyncio.Event()
-        self._closing = False
+        self.reader: Reader | None = None
+        self.messages = self.bytes = 0  # received
+        self.websocket = WebSocket(heartbeats, self, limit=MAX_MESSAGE_BYTES, unsent=QUEUE_BYTES)
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._limits = limits
+        self._visitor = visitor
+        self._message_pace, self._byte_pace = Pace(limits.viewer_messages), Pace(limits.viewer_bytes)
+        self._told = -TELL_EVERY
+
+    @property
+    def broke(self) -> bool:
+        """Whether the connection ended without anybody's wanting it."""
+        return not (self.websocket.closing or self.websocket.said_goodbye)
 
     def send(self, text: str) -> None:
-        """Queue a text frame; a client that lets too many pile up is cut off."""
-        if self._closing:
-            return
-        self._queue.append(text)
-        self._queued_bytes += len(text)
-        self._ready.set()
-        if len(self._queue) > QUEUE_MESSAGES or self._queued_bytes > QUEUE_BYTES:
-            log.warning("client.cut-off", remote=self.remote, reason="it reads too slowly", queued=len(self._queue))
-            self._closing = True
-            self._queue.clear()
-            if self._transport is not None:
-                self._transport.abort()
+        """Send a message; a client that lets too much pile up is cut off."""
+        if not self.websocket.send(text):
+            log.warning("client.cut-off", remote=self.remote, reason="it reads too slowly")
 
     def close(self, code: int, reason: str) -> None:
-        """Close after what is queued."""
-        if not self._closing:
-            self._closing = True
-            self._queue.append(_Close(code, reason))
-            self._ready.set()
+        """Close after what was sent."""
+        self.websocket.close(code, reason)
 
-    async def serve(self, hub: Hub, client: Client) -> None:
-        """Exchange messages until the socket is closed by either side."""
-        async with asyncio.TaskGroup() as group:
-            writer = group.create_task(self._write(), name=f"server.socket.{self.remote}.write")
-            await self._read(hub, client)
-            writer.cancel()
+    async def ended(self) -> None:
+        """Wait for the end of the connection, by whomever."""
+        await self._ended
 
-    async def _read(self, hub: Hub, client: Client) -> None:
-        pace = _Pace()
-        async for message in self._ws:
-            if message.type is WSMsgType.TEXT:
-                hub.receive(client, message.data)
-            elif message.type is WSMsgType.BINARY:
-                hub.complain(client, wire.Error("messages are text frames", "bad-message"))
-            else:
-                break
-            # Reading slower pushes back on a flood before it reaches the camera's queue.
-            wait = pace.spend(_CAMERA_RATE if isinstance(client.seat, CameraSeat) else _VIEWER_RATE)
-            if wait:
-                await asyncio.sleep(wait)
+    # websocket.Listener
 
-    async def _write(self) -> None:
-        try:
-            while True:
-                while self._queue:
-                    item = self._queue.popleft()
-                    if isinstance(item, _Close):
-                        await self._ws.close(code=item.code, message=item.reason.encode())
-                        return
-                    self._queued_bytes -= len(item)
-                    await self._ws.send_str(item)
-                self._ready.clear()
-                await self._ready.wait()
-        except ConnectionError:
-            return  # the reader sees it too, and ends
+    def message(self, data: str | bytes) -> None:
+        """Pass it on, and read slower if there are too many: that pushes back on a flood before it reaches the camera's queue."""
+        reader = self.reader
+        if reader is None:
+            return
+        if isinstance(data, str):
+            reader.receive(data)
+        else:
+            reader.complain("messages are text frames", "bad-message")
+        wait = self._pace(reader, data)
+        if wait:
+            self.websocket.hold(min(wait, LONGEST_WAIT))
 
+    def gone(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
 
-class _Pace:
-    """A token bucket, kept as the time until which the client has spent its share."""
-
-    def __init__(self) -> None:
-        self._spent_until = 0.0
-
-    def spend(self, rate: float) -> float:
-        """Count one message; the seconds to wait before the next one may be read."""
+    def _pace(self, reader: Reader, data: str | bytes) -> float:
+        """Count a message; the seconds to wait before the next one may be read."""
+        size, limits = len(data), self._limits
+        self.messages += 1
+        self.bytes += size
+        weight = REGISTER_WEIGHT if size < 4096 and '"register"' in str(data[:64]) else 1
+        rates = (limits.camera_messages, limits.camera_bytes) if reader.is_camera else (limits.viewer_messages, limits.viewer_bytes)
+        waits = [self._message_pace.spend(weight, rates[0]), self._byte_pace.spend(size, rates[1])]
+        if self._visitor is not None:
+            waits += [self._visitor.messages.spend(weight), self._visitor.bytes.spend(size)]
+        wait = max(waits)
         now = time.monotonic()
-        self._spent_until = max(self._spent_until, now) + 1 / rate
-        return max(0.0, self._spent_until - now - _BURST_SECONDS)
+        if wait and now - self._told > TELL_EVERY:
+            self._told = now
+            limit = (f"{rates[0]} messages", f"{rates[1]} bytes", f"{limits.address_messages} messages", f"{limits.camera_bytes} bytes")
+            whose = "your address" if waits.index(wait) > 1 else "you"
+            reader.warn(f"{whose} may send {limit[waits.index(wait)]} a second; what is more is read later", "slow-down")
+        return wait

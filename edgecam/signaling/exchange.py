@@ -17,23 +17,28 @@ import structlog
 from edgecam.errors import EdgecamError, NegotiationError, SignalingError, ViewerRefusedError
 from edgecam.peers import Candidate, PeerKey, Sessions
 from edgecam.settings import IceServer
+from edgecam.signaling.said import SaidLast
 
 log = structlog.get_logger(__name__)
 
 MAX_PEERS = 200  # viewers that may be negotiating with one camera at once
 MAX_INBOX = 128  # messages that one viewer may have waiting
-NEGOTIATION_TIMEOUT = 20.0  # seconds; gathering behind silent STUN and TURN servers takes 5 to 10
+NEGOTIATION_TIMEOUT = 20.0  # seconds; where only relays are allowed, silent TURN servers are waited for
 VIEWER_OFFER_TIMEOUT = 5.0  # seconds that a viewer which said it would offer has to do so
+CALL_GATHER = 5.0  # seconds that an offer which must hold all candidates waits for them
 
 
 class Outgoing(Protocol):
     """How a dialect sends what the camera has to say. Raises SignalingError when the connection is gone."""
 
     async def send_offer(self, peer: str, sdp: str) -> None:
-        """The camera's complete offer."""
+        """The camera's offer, with the candidates that are at hand."""
 
     async def send_answer(self, peer: str, sdp: str) -> None:
-        """The camera's complete answer."""
+        """The camera's answer, with the candidates that are at hand."""
+
+    async def send_candidate(self, peer: str, candidate: Candidate) -> None:
+        """One more of the camera's candidates."""
 
     async def send_error(self, peer: str, error: EdgecamError) -> None:
         """Why this viewer is not served."""
@@ -41,10 +46,19 @@ class Outgoing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A viewer is there. `offers`: it will send the offer. `returning`: by its id, it may have a session."""
+    """A viewer is there. `offers`: it will send the offer, or may, and is given `patience` seconds for that before the camera
+    does. `returning`: by its id, it may have a session."""
 
     offers: bool = False
     returning: bool = True
+    patience: float = VIEWER_OFFER_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The camera calls somebody: an offer that holds all candidates, and `ring` seconds in which a person may answer it."""
+
+    ring: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,60 @@ class Left:
     """The viewer's socket is gone."""
 
 
-PeerEvent = Joined | RemoteOffer | RemoteAnswer | RemoteCandidate | Left
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The viewer has ended the call in so many words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCandidate:
+    """The session has found one more candidate of its own."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class PathLost:
+    """The session has lost its path, and not because of the viewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The camera has ended the session."""
+
+    error: EdgecamError
+
+
+PeerEvent = Joined | Call | RemoteOffer | RemoteAnswer | RemoteCandidate | Left | HungUp | LocalCandidate | PathLost | TurnedAway
+
+
+class Line:
+    """Where a camera's viewers can be reached now, and what was said last to each. Sessions live longer than the connections
+    that carry their messages."""
+
+    def __init__(self) -> None:
+        self.exchange: Exchange | None = None
+        self.said = SaidLast()
+
+
+class _Link:
+    """Implements `peers.PeerLink`: what comes while there is no connection is dropped."""
+
+    def __init__(self, line: Line, peer: str) -> None:
+        self._line = line
+        self._peer = peer
+
+    def local_candidate(self, candidate: Candidate | None) -> None:
+        if candidate is not None and self._line.exchange is not None:  # no dialect has a message for the end of them
+            self._line.exchange.receive(self._peer, LocalCandidate(candidate))
+
+    def path_lost(self) -> None:
+        if self._line.exchange is not None:
+            self._line.exchange.receive(self._peer, PathLost())
+
+    def turned_away(self, error: EdgecamError) -> None:
+        if self._line.exchange is not None:
+            self._line.exchange.receive(self._peer, TurnedAway(error))
 
 
 @dataclass(slots=True)
@@ -85,7 +152,7 @@ class _Peer:
     @property
     def moved_on(self) -> bool:
         """Whether an answer would be stale: the viewer has offered anew or left meanwhile."""
-        return any(isinstance(event, RemoteOffer | Left) for event in self.inbox)
+        return any(isinstance(event, RemoteOffer | Left | HungUp) for event in self.inbox)
 
     @property
     def superseded(self) -> bool:
@@ -94,10 +161,30 @@ class _Peer:
 
 
 class Exchange:
-    """Negotiates with the viewers of one camera over one connection; its tasks belong to `group`."""
+    """Negotiates with the viewers of one camera over one connection; its tasks belong to `group`. `gather`: seconds that a
+    description waits for STUN and TURN, for viewers that take no candidates beside it. `answer_within`: seconds that the
+    camera's offers are good for, where it is not known whether anybody hears them. `recalls`: a session that loses its path is
+    offered anew; without it is ended, where an offer of the camera would make somebody's telephone ring."""
 
-    def __init__(self, via: str, camera: str, sessions: Sessions, outgoing: Outgoing, group: asyncio.TaskGroup) -> None:
-        self.ice_servers: Sequence[IceServer] = ()
+    def __init__(
+        self,
+        via: str,
+        camera: str,
+        sessions: Sessions,
+        outgoing: Outgoing,
+        group: asyncio.TaskGroup,
+        line: Line | None = None,
+        gather: float | None = None,
+        answer_within: float | None = None,
+        *,
+        recalls: bool = True,
+    ) -> None:
+        self._gather = gather
+        self._recalls = recalls
+        self._answer_within = answer_within
+        self._ice_servers: Sequence[IceServer] = ()
+        self._line = line or Line()
+        self._line.exchange = self
         self._via = via
         self._camera = camera
         self._sessions = sessions
@@ -105,6 +192,22 @@ class Exchange:
         self._group = group
         self._peers: dict[str, _Peer] = {}
         self._turned_away: deque[str] = deque(maxlen=MAX_PEERS)
+
+    @property
+    def ice_servers(self) -> Sequence[IceServer]:
+        """What the signaling server hands out to this camera."""
+        return self._ice_servers
+
+    @ice_servers.setter
+    def ice_servers(self, servers: Sequence[IceServer]) -> None:
+        self._ice_servers = servers
+        self._sessions.ice_servers_known(self._via, self._camera, servers)
+
+    def close(self) -> None:
+        """The connection is gone: nobody may be reached over it any more."""
+        if self._line.exchange is self:
+            self._line.exchange = None
+            self._sessions.ice_servers_known(self._via, self._camera, ())
 
     def receive(self, peer_id: str, event: PeerEvent) -> None:
         """Take in what a viewer sent or did. Returns at once."""
@@ -115,7 +218,7 @@ class Exchange:
                 return
             peer = self._peers[peer_id] = _Peer(peer_id)
             self._group.create_task(self._serve(peer), name=f"{self._via}.{self._camera}.peer")
-        if isinstance(event, Left):
+        if isinstance(event, Left | HungUp):
             peer.inbox.clear()
         if len(peer.inbox) >= MAX_INBOX:
             log.debug("message.dropped", via=self._via, camera=self._camera, peer=peer_id[:6])
@@ -124,7 +227,7 @@ class Exchange:
         peer.arrived.set()
 
     def _turn_away(self, peer_id: str, event: PeerEvent) -> None:
-        if isinstance(event, Left):
+        if isinstance(event, Left | HungUp):
             self._sessions.signaling_lost(self._key(peer_id))
         elif isinstance(event, Joined | RemoteOffer):
             if not self._turned_away:
@@ -181,36 +284,76 @@ class Exchange:
             case Joined():
                 await self._greet(peer, event)
             case RemoteOffer(sdp):
-                if peer.moved_on:
-                    return
-                answer = await self._sessions.answer(key, sdp, self.ice_servers)
-                if not peer.moved_on:
-                    await self._outgoing.send_answer(peer.id, answer)
+                await self._answer(peer, sdp)
             case RemoteAnswer(sdp):
-                await self._sessions.accept_answer(key, sdp)
+                await self._take_answer(peer, sdp)
             case RemoteCandidate(candidate):
                 self._sessions.add_candidate(key, candidate)
+            case LocalCandidate(candidate):
+                await self._outgoing.send_candidate(peer.id, candidate)
+            case Call(ring):
+                await self._call(peer, CALL_GATHER, ring)
+            case PathLost() if not self._recalls:
+                await self._sessions.close(key, "the way to the viewer is lost")
+            case PathLost():
+                await self._call(peer, self._gather, self._answer_within)
+            case TurnedAway(error):
+                self._line.said.left(peer.id)
+                await self._outgoing.send_error(peer.id, error)
             case Left():
+                self._line.said.left(peer.id)
                 self._sessions.signaling_lost(key)
+            case HungUp():
+                self._line.said.left(peer.id)
+                await self._sessions.close(key, "the viewer hung up")
+
+    async def _answer(self, peer: _Peer, offer: str) -> None:
+        if peer.moved_on:
+            return
+        key = self._key(peer.id)
+        self._line.said.offer_came(peer.id)
+        answer = self._line.said.answer_to(peer.id, offer) if self._sessions.knows(key) else ""
+        if not answer:
+            answer = await self._sessions.answer(key, offer, self.ice_servers, _Link(self._line, peer.id), self._gather)
+            self._line.said.answered(peer.id, offer, answer)
+        if not peer.moved_on:
+            await self._outgoing.send_answer(peer.id, answer)
+
+    async def _take_answer(self, peer: _Peer, answer: str) -> None:
+        if not self._line.said.answer_came(peer.id, answer):
+            return
+        if self._line.said.crossed(peer.id) and not self._sessions.alive(self._key(peer.id)):
+            await self._call(peer, self._gather, self._answer_within)
+        else:
+            await self._sessions.accept_answer(self._key(peer.id), answer)
 
     async def _greet(self, peer: _Peer, joined: Joined) -> None:
         key = self._key(peer.id)
         if joined.returning and self._sessions.alive(key):
             log.debug("viewer.returned", via=self._via, camera=self._camera, peer=peer.id[:6])
             return
-        if joined.offers and not await self._viewer_offers(peer) and self._sessions.alive(key):
+        if self._line.said.just_offered(peer.id):
+            log.debug("message.repeated", via=self._via, camera=self._camera, peer=peer.id[:6])
+            return
+        offered = joined.offers and await self._viewer_offers(peer, joined.patience)
+        if joined.offers and joined.returning and not offered and self._sessions.alive(key):
             return  # it had offered before its socket was replaced, and is connected by now
+        await self._call(peer, self._gather, self._answer_within)
+
+    async def _call(self, peer: _Peer, gather: float | None, answer_within: float | None) -> None:
         if peer.superseded:
             return
-        offer = await self._sessions.offer(key, self.ice_servers)
+        key, link = self._key(peer.id), _Link(self._line, peer.id)
+        offer = await self._sessions.offer(key, self.ice_servers, link, gather, answer_within)
         # The camera is the polite peer: an offer that came while ours was made wins, ours is never sent.
         if not peer.superseded:
+            self._line.said.offered(peer.id)
             await self._outgoing.send_offer(peer.id, offer)
 
-    async def _viewer_offers(self, peer: _Peer) -> bool:
+    async def _viewer_offers(self, peer: _Peer, patience: float) -> bool:
         """Wait for the offer that the viewer announced; False when it does not come in time."""
         try:
-            async with asyncio.timeout(VIEWER_OFFER_TIMEOUT):
+            async with asyncio.timeout(patience):
                 while not peer.superseded:
                     peer.arrived.clear()
                     await peer.arrived.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 
 import aiohttp
@@ -9,18 +10,20 @@ from yarl import URL
 
 from edgecam.errors import SignalingError
 
+_OPAQUE = re.compile(r"(?<=/)(?=[^/]*\d)[^/]{24,}")  # stream keys in the paths of media servers
+
 
 def endpoint(url: str) -> str:
-    """The server's address for people: without user, password, query, where secrets may stand."""
+    """The server's address for people: without user, password, query and long opaque parts of the path, where secrets may stand."""
     try:
         parsed = URL(url)
     except ValueError:
         return "the configured address"
-    return f"{parsed.scheme}://{parsed.host}:{parsed.port}{parsed.path}"
+    return f"{parsed.scheme}://{parsed.host}:{parsed.port}{_OPAQUE.sub('…', parsed.path)}"
 
 
-def unreachable(error: Exception, url: str, section: str) -> SignalingError:
-    """The SignalingError for a connection that did not come about."""
+def unreachable(error: Exception, url: str, section: str, speaks: str = "WebSocket") -> SignalingError:
+    """The SignalingError for a connection that did not come about, to a server of which is asked that it `speaks` that."""
     where, setting = endpoint(url), f"[signaling.{section}] url"
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return _handshake(error, where, section)
@@ -30,7 +33,7 @@ def unreachable(error: Exception, url: str, section: str) -> SignalingError:
             "install its CA certificate on this machine, or correct ",
         )
     elif isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        cause, remedy = "TLS failed; perhaps it speaks plain ws://", "correct "
+        cause, remedy = "TLS failed; perhaps it speaks without", "correct "
     elif isinstance(error, aiohttp.ClientConnectorDNSError):
         cause, remedy = (
             f"the host name {error.host!r} cannot be resolved",
@@ -53,7 +56,7 @@ def unreachable(error: Exception, url: str, section: str) -> SignalingError:
     else:
         cause, remedy = (
             f"it broke off the connection ({type(error).__name__})",
-            "check that it speaks WebSocket, or correct ",
+            f"check that it speaks {speaks}, or correct ",
         )
     return SignalingError(
         f"cannot reach the signaling server {where}: {cause}",
@@ -74,10 +77,12 @@ def _handshake(error: aiohttp.WSServerHandshakeError, where: str, section: str) 
     )
 
 
-def refused(reason: str, url: str, section: str) -> SignalingError:
-    """The SignalingError for a server that is there but does not want us; `reason` is what it said."""
+def refused(
+    reason: str, url: str, section: str, setting: str = "token", code: str = "signaling-refused"
+) -> SignalingError:
+    """The SignalingError for a server that is there but does not want us; `reason` is what it said, `setting` what to look at."""
     return SignalingError(
         f"the signaling server {endpoint(url)} refused this camera: {reason}",
-        remedy=f"check [signaling.{section}] token and the server's own settings",
-        code="signaling-refused",
+        remedy=f"check [signaling.{section}] {setting} and the server's own settings",
+        code=code,
     )

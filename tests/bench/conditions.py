@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -41,3 +42,10 @@ def conditions(scene: Scene) -> dict[str, str]:
         "picture": f"{CAMERA['width']}x{CAMERA['height']}, {CAMERA['fps']} fps, {CAMERA['bitrate_kbps']} kbit/s asked of the"
         f" encoder, {scene.daemon.camera()['bitrate_bps'] / 1000:.0f} needed",
     }
+
+
+def commit() -> str:
+    """Of which state of the code; says when it is not exactly a commit."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=8"]
+    said = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    return f"commit {said.stdout.strip()}" if said.returncode == 0 else "no commit"

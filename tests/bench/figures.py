@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
@@ -51,8 +50,3 @@ def markdown(conditions: dict[str, str], figures: Sequence[Figure]) -> str:
         lines.append(f"| {figure.what} | {figure.unit} | {' | '.join(numbers)} |")
     lines += ["", *(f"{name}: {value}  " for name, value in conditions.items())]
     return "\n".join(lines) + "\n"
-
-
-def document(conditions: dict[str, str], figures: dict[str, Figure]) -> dict[str, Any]:
-    """The same for programs."""
-    return {"conditions": conditions, "figures": {key: asdict(figure) for key, figure in figures.items()}}

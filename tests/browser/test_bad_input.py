@@ -117,10 +117,10 @@ def test_an_unreachable_signaling_server_is_named_and_whep_still_serves(scene: S
 def test_a_malformed_offer_gets_one_clear_error(scene: Scene, body: bytes) -> None:
     reply = scene.daemon.request("POST", "/whep/front", body, SDP)
     assert reply.status in {400, 406}, reply
-    assert reply.headers["content-type"].startswith("application/json")
-    assert reply.json["error"]
+    assert reply.headers["content-type"].startswith("application/problem+json")
+    assert reply.json["title"]
     assert reply.json["code"].startswith("sdp-")
-    assert "\n" not in reply.json["error"]
+    assert "\n" not in reply.json["title"]
     assert "Traceback" not in reply.text
 
 
@@ -128,7 +128,7 @@ def test_an_offer_without_h264_gets_406_and_says_so(scene: Scene) -> None:
     reply = scene.daemon.request("POST", "/whep/front", WITHOUT_H264, SDP)
     assert reply.status == 406
     assert reply.json["code"] == "sdp-no-h264"
-    assert "H.264" in reply.json["error"]
+    assert "H.264" in reply.json["title"]
     assert "browser" in reply.json["remedy"]
 
 
@@ -136,7 +136,7 @@ def test_an_offer_under_another_content_type_is_refused(scene: Scene) -> None:
     for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
         reply = scene.daemon.request("POST", "/whep/front", WITHOUT_H264, {"Content-Type": kind})
         assert reply.status == 415
-        assert "application/sdp" in reply.json["error"]
+        assert "application/sdp" in reply.json["title"]
 
 
 def test_an_offer_of_unreasonable_size_is_refused(scene: Scene) -> None:

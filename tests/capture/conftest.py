@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.capture.faults import FaultTable
 from tests.fakes.v4l2 import FakeV4l2, build_fake_v4l2, write_jpegs
 
 
@@ -35,3 +36,8 @@ def plugged(camera: FakeV4l2, monkeypatch: pytest.MonkeyPatch) -> FakeV4l2:
         monkeypatch.setenv(name, value)
     camera.plug()
     return camera
+
+
+@pytest.fixture
+def faults() -> FaultTable:
+    return FaultTable()

@@ -18,11 +18,12 @@ from edgecam.capture.childlink import ChildLink, Limits, Timestamps
 from edgecam.capture.process import CaptureProcess
 from edgecam.capture.wire import Kind
 from edgecam.errors import CaptureError
-from edgecam.media.types import CaptureReport, StreamInfo
+from edgecam.media.types import CaptureReport, LowerRendition, StreamInfo
 from edgecam.settings import CameraSettings
 from tests.capture.watching import Recorder, child_pids, open_fds
 
-INFO = asdict(StreamInfo("test picture", "yuv420p", 640, 480, 29.7, "libx264", "libx264 encodes", "42c01e"))
+LOWER = LowerRendition(320, 240, 29.7, "libx264", "42c00d")
+INFO = asdict(StreamInfo("test picture", "yuv420p", 640, 480, 29.7, "libx264", "libx264 encodes", "42c01e", (LOWER,)))
 REPORT = asdict(CaptureReport(30, 1, 29, 0, 2.5))
 FAILURE = {"code": "camera-io", "message": "the source ended", "remedy": "start it again"}
 SMALL: dict[Kind, dict[str, object]] = {
@@ -37,8 +38,8 @@ ODD_VALUES: tuple[object, ...] = (
 )
 
 
-def unit(captured_ns: int, data: bytes = b"picture") -> bytes:
-    return wire.encode_unit_header(len(data), True, captured_ns) + data
+def unit(captured_ns: int, data: bytes = b"picture", rendition: int = 0) -> bytes:
+    return wire.encode_unit_header(len(data), True, captured_ns, rendition) + data
 
 
 def raw(kind: Kind, payload: bytes) -> bytes:
@@ -48,7 +49,7 @@ def raw(kind: Kind, payload: bytes) -> bytes:
 def conversation() -> list[bytes]:
     """What a healthy child says, message by message, in the end that it has failed."""
     phase, opened, report, failed = (wire.encode_json(kind, value) for kind, value in SMALL.items())
-    return [phase, opened, unit(1), unit(2), report, unit(3, bytes(3000)), report, failed]
+    return [phase, opened, unit(1), unit(1, rendition=1), report, unit(3, bytes(3000)), report, failed]
 
 
 def hear(data: bytes, step: int = 4096) -> tuple[Recorder, CaptureError | None]:
@@ -74,12 +75,18 @@ def assert_harmless(sink: Recorder, error: CaptureError | None) -> None:
     """Whatever was believed can be shown, counted with and written into a session description."""
     for info in sink.infos:
         json.dumps(asdict(info), allow_nan=False, ensure_ascii=False).encode()
-        assert info.fps > 0
-        assert len(bytes.fromhex(info.profile_level_id)) == 3
+        streams: list[StreamInfo | LowerRendition] = [info, *info.lower]
+        assert all(stream.fps > 0 for stream in streams)
+        assert all(len(bytes.fromhex(stream.profile_level_id)) == 3 for stream in streams)
     for report in sink.reports:
-        assert all(isinstance(value, int | float) for value in asdict(report).values())
+        assert all(isinstance(value, int | float | str) for value in asdict(report).values())
         json.dumps(asdict(report), allow_nan=False)
-    assert all(later.timestamp > former.timestamp for former, later in zip(sink.units, sink.units[1:], strict=False))
+    for index in {unit.rendition for unit in sink.units}:
+        stamps = [unit.timestamp for unit in sink.units if unit.rendition == index]
+        assert stamps == sorted(set(stamps))
+    assert all(
+        unit.rendition <= len(sink.infos[-1].lower) if sink.infos else unit.rendition == 0 for unit in sink.units
+    )
     assert all(unit.timestamp < 2**62 for unit in sink.units)
     if error is not None:
         f"{error.code} {error}".encode()
@@ -153,6 +160,10 @@ NONSENSE = {
     "counters that cannot be compared": wire.encode_json(Kind.REPORT, REPORT | {"frames_captured": None}) * 2,
     "a profile that is none": wire.encode_json(Kind.OPENED, INFO | {"profile_level_id": "high"}),
     "a code that is no word": wire.encode_json(Kind.FAILED, FAILURE | {"code": "it broke\n"}),
+    "a rendition that there is not": unit(1, rendition=1),
+    "no list of renditions": wire.encode_json(Kind.OPENED, INFO | {"lower": 1}),
+    "a rendition of another shape": wire.encode_json(Kind.OPENED, INFO | {"lower": [{"width": 1}]}),
+    "a rendition without a size": wire.encode_json(Kind.OPENED, INFO | {"lower": [asdict(LOWER) | {"width": 0}]}),
     "an empty picture": raw(Kind.UNIT, bytes(wire.UNIT.size)),
     "a message for the child": wire.encode_json(Kind.DEMAND, {}),
     "an unknown kind": b"\xee" * 16,

@@ -32,7 +32,7 @@ class Reader:
                 return units
             for kind, payload in self._messages.received(count):
                 assert kind is Kind.UNIT
-                keyframe, _captured_ns, data = wire.decode_unit(payload)
+                keyframe, _rendition, _captured_ns, data = wire.decode_unit(payload)
                 units.append((keyframe, data))
 
 
@@ -45,7 +45,7 @@ def pair() -> Iterator[tuple[DaemonLink, Reader]]:
 
 def test_after_a_gap_comes_a_keyframe_and_everything_sent_decodes(pair: tuple[DaemonLink, Reader]) -> None:
     link, reader = pair
-    loop = EncodeLoop(LatestFrame(), chosen(), link, Demands())
+    loop = EncodeLoop(LatestFrame(), [chosen()], link, Demands())
     pictures = busy_pictures(640, 480)
     number = 0
     while loop.report().units_dropped < 10:  # until the socket is full, and on

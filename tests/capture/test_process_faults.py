@@ -16,6 +16,7 @@ from edgecam.capture.process import CaptureProcess
 from edgecam.errors import CaptureError
 from edgecam.media.types import AccessUnit
 from edgecam.settings import CameraSettings
+from tests.capture.faults import FaultTable
 from tests.capture.watching import Recorder, child_pids, decode, ends, open_fds, running
 
 
@@ -77,7 +78,7 @@ def test_a_daemon_that_was_busy_itself_does_not_blame_the_camera() -> None:
     assert len(decode(unit.data for unit in units[first:])) == len(units) - first
 
 
-def test_a_daemon_out_of_descriptors_tries_again_later() -> None:
+def test_a_daemon_out_of_descriptors_tries_again_later(faults: FaultTable) -> None:
     async def watch() -> None:
         before, limits = open_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)
         taken = {int(entry.split()[0]) for entry in before}
@@ -91,6 +92,10 @@ def test_a_daemon_out_of_descriptors_tries_again_later() -> None:
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             assert open_fds() == before
+        sink, begun = Recorder(), time.monotonic()
+        async with running(camera(), sink):
+            await sink.has_units(1)
+            faults.measured("out of descriptors", time.monotonic() - begun, within=5)
 
     asyncio.run(watch())
 
@@ -127,7 +132,7 @@ def test_a_machine_out_of_threads_has_its_picture_and_keeps_no_process(monkeypat
     asyncio.run(watch())
 
 
-def test_a_process_that_a_driver_holds_is_never_joined_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_a_driver_holds_is_never_joined_by_another(monkeypatch: pytest.MonkeyPatch, faults: FaultTable) -> None:
     """A stopped process that SIGKILL is kept from stands for one in state D, which the kernel keeps the same way."""
     source = camera(stall_timeout=0.5)
 
@@ -161,8 +166,10 @@ def test_a_process_that_a_driver_holds_is_never_joined_by_another(monkeypatch: p
         finally:
             os.kill(pid, signal.SIGKILL)  # the driver lets go
         assert ends(pid, timeout=5)
-        sink = Recorder()
+        sink, begun = Recorder(), time.monotonic()
         async with running(source, sink):
+            await sink.has_units(1)
+            faults.measured("held by a driver", time.monotonic() - begun, within=5)
             await sink.has_units(3)
             assert pid not in child_pids()
         assert not child_pids()

@@ -12,7 +12,9 @@ from pathlib import Path
 import av
 
 from edgecam.capture.process import CaptureProcess
+from edgecam.errors import CaptureError
 from edgecam.media.types import AccessUnit, CaptureReport, StreamInfo
+from tests.harness import beside
 
 
 class Recorder:
@@ -22,6 +24,7 @@ class Recorder:
         self.infos: list[StreamInfo] = []
         self.units: list[AccessUnit] = []
         self.reports: list[CaptureReport] = []
+        self.errors: list[CaptureError] = []  # kept by whoever starts a source again and again
         self._changed = asyncio.Event()
 
     def opened(self, info: StreamInfo) -> None:
@@ -68,8 +71,9 @@ async def running(source: CaptureProcess, sink: Recorder) -> AsyncIterator[async
 
 
 def child_pids() -> set[int]:
-    """The processes that this one has started and not yet reaped, zombies included."""
-    return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+    """The processes that this one has started and not yet reaped, zombies included; but for what runs beside all tests."""
+    started = {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+    return started - beside.pids()
 
 
 def open_fds() -> set[str]:

@@ -23,7 +23,7 @@ def test_help_shows_how_to_begin() -> None:
     assert "edgecam run --config" in shown
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "server", "check-config", "probe", "status", "snapshot"])
+@pytest.mark.parametrize("command", ["run", "demo", "server", "check-config", "probe", "bench", "status", "snapshot"])
 def test_every_command_explains_itself(command: str) -> None:
     result = edgecam(command, "--help")
     assert result.returncode == 0

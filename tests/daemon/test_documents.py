@@ -17,6 +17,15 @@ def test_every_code_that_a_person_may_meet_is_explained() -> None:
     assert codes - explained == set()
 
 
+def test_every_verdict_of_the_doctor_is_explained() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "edgecam" / "doctor").glob("*.py"))
+    subjects = "camera|encoder|codec|network|signaling|clock|udp|stun|nat|turn|credential|relay"
+    codes = set(re.findall(rf'"((?:{subjects})-[a-z0-9-]*[a-z0-9])"', source))
+    assert len(codes) > 18
+    explained = set(re.findall(r"^\| `([a-z0-9-]+)`", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE))
+    assert codes - explained == set()
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in LINK.findall(document.read_text()):

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from edgecam import app
 from edgecam.health import HealthBoard
 from edgecam.media import pipeline as pipeline_module
 from edgecam.media.pipeline import Pipeline
-from edgecam.media.types import AccessUnit, EncoderDemand, UnitSink
+from edgecam.media.types import AccessUnit, Begin, EncoderDemand, UnitSink
 from edgecam.notify import ServiceNotifier
 from edgecam.settings import CameraSettings
 from edgecam.supervisor import background
+from edgecam.watchdog import Liveness, report_to_systemd, service
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ class Tap:
     def apply(self, demand: EncoderDemand) -> None:
         pass
 
-    async def run(self, sink: UnitSink) -> None:
+    held_by: int | None = None
+
+    async def run(self, sink: UnitSink, begin: Begin | None = None) -> None:
         while True:
             if self.open:
                 now = time.monotonic_ns()
@@ -62,14 +64,15 @@ class Tap:
 @asynccontextmanager
 async def reporting(board: HealthBoard, *pipelines: Pipeline) -> AsyncIterator[None]:
     with ServiceNotifier() as notifier:
-        async with background(("reporter", partial(app._report_to_systemd, board, pipelines, notifier))):
+        liveness = Liveness(board, {pipeline.name: pipeline for pipeline in pipelines}, None)
+        async with background(("reporter", partial(report_to_systemd, board, liveness, notifier))):
             yield
 
 
 def test_ready_does_not_wait_for_ever_for_one_slow_camera(
     systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "READY_WITHIN", 0.5)
+    monkeypatch.setattr(service, "READY_WITHIN", 0.5)
 
     async def main() -> None:
         board = HealthBoard()
@@ -94,7 +97,6 @@ def test_the_watchdog_is_fed_only_while_running_cameras_give_pictures(
     systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline_module, "STUCK_AFTER", 0.0)
-    monkeypatch.setattr(app, "STUCK_LOOK", 0.05)
 
     async def main() -> None:
         board, tap = HealthBoard(), Tap()
@@ -104,10 +106,13 @@ def test_the_watchdog_is_fed_only_while_running_cameras_give_pictures(
             await asyncio.sleep(0.3)
             assert received(systemd).count("WATCHDOG=1") >= 3
             tap.open = False
-            await asyncio.sleep(0.7)
-            received(systemd)
+            await asyncio.sleep(0.35)
+            received(systemd)  # who is not read from is soon not written to
+            await asyncio.sleep(0.35)
+            assert received(systemd).count("WATCHDOG=trigger") == 1
             await asyncio.sleep(0.5)
             assert "WATCHDOG=1" not in received(systemd)
+            assert "supervisor-stuck" in board.summary
             camera.component.waiting("camera-stalled", "no pictures")  # a declared wait is no reason to be killed
             await asyncio.sleep(0.2)
             assert "WATCHDOG=1" in received(systemd)
@@ -118,7 +123,9 @@ def test_the_watchdog_is_fed_only_while_running_cameras_give_pictures(
     with structlog.testing.capture_logs() as events:
         asyncio.run(main())
     (said,) = [event for event in events if event["log_level"] == "error"]
-    assert (said["event"], said["cameras"]) == ("watchdog.withheld", ["front"])
+    assert said["event"] == "watchdog.withheld"
+    assert said["stuck"] == ["camera front is said to run and gives no pictures"]
+    assert any(task.startswith("camera at ") for task in said["tasks"])
 
 
 def test_a_camera_with_seconds_between_its_pictures_is_not_stuck() -> None:

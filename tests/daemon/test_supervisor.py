@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import islice
 
 import pytest
 
 from edgecam.errors import CaptureError, ConfigError
-from edgecam.health import Condition, HealthBoard
+from edgecam.health import Condition, HealthBoard, pulse
 from edgecam.supervisor import Backoff, background, leaf_errors, retryable, supervise
 
 QUICK = Backoff(first=0.01, cap=0.02, reset_after=0.05)
@@ -46,6 +47,58 @@ def test_a_failure_inside_a_task_group_is_classified_by_its_leaves() -> None:
     assert retryable(group) is not None
     assert len(leaf_errors(group)) == 2
     assert retryable(ExceptionGroup("mixed", [CaptureError("a"), ValueError("b")])) is None
+
+
+async def returns() -> None:
+    """An attempt that is over at once, and nothing was wrong."""
+
+
+def test_what_breaks_while_it_is_cancelled_is_not_tried_again() -> None:
+    async def scenario() -> None:
+        async def breaks_when_cancelled() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise CaptureError("the server went away at the same moment", code="signaling-lost")
+
+        async def run() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(breaks_when_cancelled(), name="connection")
+
+        board = HealthBoard()
+        task = asyncio.create_task(supervise(run, board.component("signaling.home"), Backoff(10)), name="supervisor")
+        await asyncio.sleep(0.01)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=2)
+        assert done
+        assert task.cancelled()
+
+    asyncio.run(scenario())
+
+
+def test_a_pulse_is_broken_by_whoever_is_late_hangs_or_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "LATE", 0.0)
+    component = HealthBoard().component("camera.front")
+    now = time.monotonic()
+    assert not component.pulse.broken(now), "nobody supervises it yet"
+    component.pulse.promise("to be tried again", 1.0)
+    assert not component.pulse.broken(now)
+    assert "to be tried again, 9 s late" in component.pulse.broken(now + 10)
+    component.pulse.free()
+    assert not component.pulse.broken(now + 1e6), "what runs may run for ever"
+    component.pulse.attempt = lambda: now + 5
+    assert not component.pulse.broken(now)
+    assert "it hangs: 5 s ago" in component.pulse.broken(now + 10)
+    component.pulse.attempt = None
+    asyncio.run(asyncio.wait_for(supervise(returns, component, QUICK), 1))
+    assert component.pulse.broken(now) == "its supervisor has ended"
+    component.pulse.cancelled()
+    component.pulse.free()
+    assert not component.pulse.broken(now + 60, wanted=True), "begun anew"
+    component.pulse.cancelled()
+    assert not component.pulse.broken(now + 60), "no longer wanted"
+    assert not component.pulse.broken(now + 1, wanted=True), "a reload does that too"
+    assert component.pulse.broken(now + 60, wanted=True) == "its supervisor has ended"
 
 
 @pytest.mark.parametrize("error", [ConfigError("bad"), ValueError("bug")])

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,23 +9,14 @@ from pathlib import Path
 
 import av
 
+from tests.fakes.library import build_library
+
 SOURCE = Path(__file__).with_name("fakev4l2.c")
 
 
 def build_fake_v4l2(cache_dir: Path) -> Path:
     """The shared object for LD_PRELOAD, compiled into `cache_dir` unless it is there. Raises when it cannot be."""
-    library = cache_dir / f"fakev4l2-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}.so"
-    if library.exists():
-        return library
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        raise RuntimeError("the fake camera needs a C compiler: apt-get install gcc libc6-dev linux-libc-dev")
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = library.with_suffix(f".{os.getpid()}")
-    command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(unfinished), str(SOURCE), "-ldl"]
-    subprocess.run(command, check=True)
-    unfinished.replace(library)
-    return library
+    return build_library(SOURCE, cache_dir, "apt-get install gcc libc6-dev linux-libc-dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,7 @@ class FakeV4l2:
         self.device.unlink(missing_ok=True)
 
     def set(self, state: str) -> None:
-        """ok, hang, hang-open, eio, enodev, busy, streaming, denied or corrupt; see fakev4l2.c."""
+        """ok, dark, frozen, sticks, black, grey, hang, hang-open, eio, enodev, busy, streaming, denied, corrupt; see fakev4l2.c."""
         fresh = self.device.with_name(f".{self.device.name}.new")
         fresh.write_text(state)
         fresh.replace(self.device)  # at once: a half-written word is no state

@@ -25,6 +25,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--disable-quic",
     "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
 ]
 PATIENCE = 20.0  # seconds for anything a page does; two cores decode, encode and draw at once
 POLLING = 100  # milliseconds between two looks at a page
@@ -170,10 +171,15 @@ class Visit:
     def assert_moving(self, frames: int = 15) -> None:
         """Two screenshots of the video, `frames` decoded frames apart, show different pictures."""
         first = self.picture()
+        for _ in range(20):  # what has been decoded is painted some moments later
+            if pictures.contrast(first) > 20:
+                break
+            self.wait_frames(1)
+            first = self.picture()
+        assert pictures.contrast(first) > 20, "the picture is one flat colour"
         self.wait_frames(frames)
         share = pictures.difference(first, self.picture())
         assert share > 0.001, f"only {share:.2%} of the pixels changed in {frames} frames"
-        assert pictures.contrast(first) > 20, "the picture is one flat colour"
 
 
 class Browser:
@@ -185,7 +191,7 @@ class Browser:
     @contextmanager
     def profile(self, **options: Any) -> Iterator[BrowserContext]:
         """A browser profile; closing it is closing its windows without a word to the pages' servers."""
-        context = self._chromium.new_context(viewport={"width": 1280, "height": 800}, **options)
+        context = self._chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         try:
             yield context
         finally:
@@ -202,12 +208,12 @@ class Browser:
 
 
 @contextmanager
-def running_browser() -> Iterator[Browser]:
-    """Chromium, started. Fails when there is none: a skipped browser test proves nothing."""
+def running_browser(*more: str) -> Iterator[Browser]:
+    """Chromium, started, with `more` arguments. Fails when there is none: a skipped browser test proves nothing."""
     if not CHROMIUM.exists():
         raise RuntimeError(f"{CHROMIUM} is missing: apt-get install chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS, headless=True)
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, *more], headless=True)
         try:
             yield Browser(chromium)
         finally:

@@ -24,7 +24,7 @@ END_WITHIN = 12.0  # seconds until a process that ignores SIGTERM is killed
 
 def clean_environment(state_dir: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Ours without anything that edgecam would take for configuration, and with a state directory of the test."""
-    unwanted = ("EDGECAM_", "NOTIFY_SOCKET", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM")
+    unwanted = ("EDGECAM_", "NOTIFY_SOCKET", "WATCHDOG_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     path = os.pathsep.join(filter(None, (PACKAGE_HOME, kept.get("PYTHONPATH"))))
     return {**kept, "PYTHONPATH": path, "XDG_STATE_HOME": str(state_dir), "PYTHONUNBUFFERED": "1", **(extra or {})}
@@ -66,6 +66,9 @@ def alive(pid: int) -> bool:
 class Edgecam:
     """`python -m edgecam ARGUMENTS`, running. Use as a context manager; leaving it ends the process for certain."""
 
+    module = "edgecam"
+    python: Sequence[str] = (sys.executable,)
+
     def __init__(self, arguments: Sequence[str | Path], state_dir: Path, env: Mapping[str, str] | None = None) -> None:
         self.arguments = [str(argument) for argument in arguments]
         self.state_dir = state_dir
@@ -94,7 +97,7 @@ class Edgecam:
         """Start the process, which must not be running."""
         assert self._process is None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgecam", *self.arguments],
+            [*self.python, "-m", self.module, *self.arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

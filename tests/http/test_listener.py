@@ -51,19 +51,6 @@ def test_an_address_of_another_machine_is_one_line_with_the_remedy() -> None:
     assert "this machine has no such address" in str(caught.value)
 
 
-def test_an_inherited_socket_is_served() -> None:
-    async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as inherited:
-            descriptor = inherited.detach()
-        app = application(Guard(SETTINGS, None))
-        async with listening(app, Listen("127.0.0.1", 1), name="web", socket_fd=descriptor) as bound:
-            async with aiohttp.ClientSession() as client:
-                async with client.get(f"http://{bound}/") as response:
-                    assert response.status == 404
-
-    asyncio.run(main())
-
-
 def test_open_streams_do_not_hold_up_the_end() -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

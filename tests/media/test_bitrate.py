@@ -1,69 +1,63 @@
-"""The shared bitrate policy."""
+"""A rendition's bitrate policy."""
 
 from __future__ import annotations
 
-from edgecam.media.bitrate import OPENING, BitratePolicy
+import pytest
+
+from edgecam.media.bitrate import NEAR, BitratePolicy
 
 FLOOR, CEILING = 300_000, 1_500_000
 
 
-def policy(**viewers: int) -> BitratePolicy:
-    merged = BitratePolicy(FLOOR, CEILING)
-    merged.update(0.0, 0.0)
-    for name, bps in viewers.items():
-        merged.join(name, 0.0)
-        merged.estimate(name, bps, OPENING + 1)
+def policy(*available: int, lowest: bool = True) -> BitratePolicy:
+    merged = BitratePolicy(FLOOR, CEILING, lowest=lowest)
+    merged.update(available, 1.0)
     return merged
 
 
 def test_nobody_watching_means_the_ceiling() -> None:
-    assert BitratePolicy(FLOOR, CEILING).update(1.0, 1e6) == CEILING
+    assert policy().target_bps == CEILING
 
 
-def test_one_slow_viewer_alone_gets_what_its_link_carries() -> None:
-    assert 500_000 < policy(a=700_000).update(OPENING + 1, 1.4e6) < 700_000
+@pytest.mark.parametrize("lowest", [True, False])
+def test_one_viewer_alone_gets_what_its_link_carries(lowest: bool) -> None:
+    assert policy(700_000, lowest=lowest).target_bps == 700_000
 
 
-def test_the_target_never_leaves_floor_and_ceiling() -> None:
-    assert policy(a=1_000).update(OPENING + 1, 1.4e6) == FLOOR
-    assert policy(a=10**9).update(OPENING + 1, 1.4e6) == CEILING
+@pytest.mark.parametrize(("available", "target"), [(0, FLOOR), (1_000, FLOOR), (10**9, CEILING)])
+def test_the_target_never_leaves_floor_and_ceiling(available: int, target: int) -> None:
+    assert policy(available).target_bps == target
 
 
-def test_an_opening_estimate_moves_nobody() -> None:
-    merged = BitratePolicy(FLOOR, CEILING)
-    merged.join("new", 0.0)
-    merged.estimate("new", 93_000, 0.1)
-    assert merged.update(0.2, 1.4e6) == CEILING
+def test_a_slow_viewer_moves_nobody_and_belongs_elsewhere() -> None:
+    for others in ((5_000_000,), (5_000_000,) * 2, (5_000_000,) * 4):
+        merged = policy(600_000, *others, lowest=False)
+        assert merged.target_bps == CEILING
+        assert merged.need_bps == pytest.approx(NEAR * CEILING, abs=1)
 
 
-def test_of_three_viewers_one_slow_one_moves_nobody() -> None:
-    assert policy(slow=100_000, a=5_000_000, b=5_000_000).update(OPENING + 1, 1.4e6) == CEILING
+def test_where_nobody_can_be_sent_away_the_slower_of_two_leads_and_one_of_three_does_not() -> None:
+    assert policy(600_000, 5_000_000).target_bps == 600_000
+    assert policy(600_000, 5_000_000, 5_000_000).target_bps == CEILING
+    assert policy(600_000, 5_000_000).need_bps == 0
 
 
-def test_a_viewer_that_left_or_fell_silent_is_forgotten() -> None:
-    merged = policy(a=400_000)
-    assert merged.update(OPENING + 1, 1.4e6) < 400_000
-    merged.leave("a")
-    assert merged.update(OPENING + 2, 0.4e6) > 400_000
-    silent = policy(a=400_000)
-    for second in range(40):
-        last = silent.update(OPENING + 1 + second, 1.4e6)
-    assert last == CEILING
+def test_viewers_of_about_the_same_link_all_stay_and_are_given_what_the_slowest_carries() -> None:
+    merged = policy(1_300_000, 1_350_000, 1_400_000, lowest=False)
+    assert merged.target_bps == 1_300_000
+    assert merged.need_bps <= 1_300_000
 
 
 def test_it_falls_at_once_and_climbs_slowly() -> None:
-    merged = policy(a=500_000)
-    low = merged.update(OPENING + 1, 1.4e6)
-    merged.estimate("a", 5_000_000, OPENING + 2)
-    climbed = merged.update(OPENING + 2, 0.45e6)
-    assert low < climbed < low * 1.2
+    merged = policy(500_000)
+    assert merged.target_bps == 500_000
+    assert 500_000 < merged.update([5_000_000], 2.0) < 500_000 * 1.2
+    for second in range(3, 12):
+        merged.update([5_000_000], second)
+    assert merged.target_bps == CEILING
 
 
-def test_an_estimate_that_only_mirrors_a_quiet_scene_does_not_hold_the_encoder_down() -> None:
-    merged = policy(a=500_000)
-    merged.update(OPENING + 1, 480_000)
-    for step in range(20):
-        now = OPENING + 2 + step
-        merged.estimate("a", 300_000, now)
-        last = merged.update(now, sent_bps=200_000)  # 1.5 times what is sent: the receiver's cap, not the link
-    assert last == CEILING
+def test_once_nobody_watches_the_next_one_begins_at_the_ceiling() -> None:
+    merged = policy(500_000, lowest=False)
+    merged.reset()
+    assert (merged.target_bps, merged.need_bps) == (CEILING, FLOOR)

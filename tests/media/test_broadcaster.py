@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
-from edgecam.media.broadcaster import QUEUE_UNITS, REPLAY_NS, REPLAY_UNITS, Broadcaster
+from edgecam.media.broadcaster import REPLAY_NS, REPLAY_UNITS, Broadcaster
+from edgecam.media.feed import Convoy, Feed
 from edgecam.media.types import AccessUnit
 
 FRAME = 3000  # 90 kHz ticks
@@ -26,32 +26,57 @@ def unit(index: int, *, keyframe: bool = False, at: int = 0) -> AccessUnit:
     return AccessUnit(bytes([index % 256]), keyframe, index * FRAME, captured, captured)
 
 
-def drain(subscription: object, count: int) -> list[AccessUnit]:
-    async def take() -> list[AccessUnit]:
-        return [await subscription.get() for _ in range(count)]  # type: ignore[attr-defined]
+class Viewer:
+    """A feed and what it delivered."""
 
-    return asyncio.run(take())
+    def __init__(self, broadcaster: Broadcaster, asked: Asked, now_ns: int = 0) -> None:
+        self.got: list[AccessUnit] = []
+        self.asked = asked
+        self.feed = Feed(self.got.append, self)
+        self._broadcaster, self._now_ns = broadcaster, now_ns
+        self.feed.start()
+
+    def feed_started(self, feed: Feed) -> None:
+        self._broadcaster.add(feed, self._now_ns)
+
+    def feed_wants_keyframe(self, feed: Feed) -> None:
+        self.asked()
+
+    def feed_estimates(self, feed: Feed, bps: int) -> None:
+        raise AssertionError("nobody estimates here")
+
+    def feed_switched(self, feed: Feed, before: int) -> None:
+        raise AssertionError("there is one rendition here")
+
+    def feed_joined(self, feed: Feed, convoy: Convoy) -> None:
+        raise AssertionError("nobody goes together here")
+
+    def feed_parted(self, feed: Feed) -> None:
+        raise AssertionError("nobody goes together here")
+
+    def feed_closed(self, feed: Feed) -> None:
+        self._broadcaster.remove(feed)
 
 
 def test_a_viewer_gets_every_unit_in_order() -> None:
     broadcaster = Broadcaster(Asked())
-    viewer = broadcaster.subscribe(0)
+    viewer = Viewer(broadcaster, Asked())
     units = [unit(i, keyframe=i == 0) for i in range(5)]
     for each in units:
         broadcaster.publish(each)
-    assert drain(viewer, 5) == units
+    assert viewer.got == units
 
 
 def test_a_viewer_never_starts_on_a_delta() -> None:
     asked = Asked()
     broadcaster = Broadcaster(asked)
-    viewer = broadcaster.subscribe(0)
+    viewer = Viewer(broadcaster, asked)
     assert asked.count == 1
     for i in range(3):
         broadcaster.publish(unit(i))
-    assert len(viewer) == 0
+    assert not viewer.got
     broadcaster.publish(unit(3, keyframe=True))
-    assert drain(viewer, 1)[0].keyframe
+    assert [u.keyframe for u in viewer.got] == [True]
 
 
 def test_a_newcomer_starts_at_once_on_a_young_group_without_asking_for_a_keyframe() -> None:
@@ -60,8 +85,7 @@ def test_a_newcomer_starts_at_once_on_a_young_group_without_asking_for_a_keyfram
     now = time.monotonic_ns()
     for i in range(3):
         broadcaster.publish(unit(i, keyframe=i == 0, at=now))
-    viewer = broadcaster.subscribe(now + 100_000_000)
-    got = drain(viewer, 3)
+    got = Viewer(broadcaster, asked, now + 100_000_000).got
     assert asked.count == 0
     assert [u.data for u in got] == [b"\0", b"\1", b"\2"]
     stamps = [u.timestamp for u in got]
@@ -76,49 +100,41 @@ def test_an_old_or_long_group_is_not_replayed() -> None:
         broadcaster = Broadcaster(asked)
         for i in range(count):
             broadcaster.publish(unit(i, keyframe=i == 0))
-        viewer = broadcaster.subscribe(age)
-        assert len(viewer) == 0
+        assert not Viewer(broadcaster, asked, age).got
         assert asked.count == 1
 
 
-def test_a_lagging_viewer_drops_to_the_next_keyframe_and_the_other_misses_nothing() -> None:
+def test_a_lagging_viewer_waits_for_the_next_keyframe_and_the_other_misses_nothing() -> None:
     asked = Asked()
     broadcaster = Broadcaster(asked)
-    slow, prompt = broadcaster.subscribe(0), broadcaster.subscribe(0)
+    slow, prompt = Viewer(broadcaster, asked), Viewer(broadcaster, asked)
     asked.count = 0
-    seen: list[AccessUnit] = []
-    units = [unit(i, keyframe=i in {0, QUEUE_UNITS + 10}) for i in range(QUEUE_UNITS + 15)]
+    units = [unit(i, keyframe=i in {0, 10}) for i in range(15)]
     for each in units:
         broadcaster.publish(each)
-        seen += drain(prompt, 1)
-    assert seen == units
+        if each is units[4]:
+            slow.feed.lagged(2)
+    assert prompt.got == units
     assert asked.count == 1, "the slow one asked for a keyframe, once"
-    assert slow.dropped == QUEUE_UNITS + 1
-    left = drain(slow, len(slow))
-    assert left == units[QUEUE_UNITS + 10 :], "nothing between the drop and the keyframe"
+    assert slow.feed.dropped == 2
+    assert slow.got == units[:5] + units[10:], "nothing between the drop and the keyframe"
+
+
+def test_a_viewer_may_leave_while_a_unit_is_handed_round() -> None:
+    broadcaster = Broadcaster(Asked())
+    leaving, staying = Viewer(broadcaster, Asked()), Viewer(broadcaster, Asked())
+    broadcaster.publish(unit(0, keyframe=True))
+    leaving.feed.close()
+    leaving.feed.close()
+    broadcaster.publish(unit(1))
+    assert (len(leaving.got), len(staying.got), len(broadcaster.feeds)) == (1, 2, 1)
 
 
 def test_after_the_source_broke_nothing_but_a_keyframe_comes_next() -> None:
     broadcaster = Broadcaster(Asked())
-    viewer = broadcaster.subscribe(0)
+    viewer = Viewer(broadcaster, Asked())
     broadcaster.publish(unit(0, keyframe=True))
     broadcaster.discontinue()
     broadcaster.publish(unit(1))
     broadcaster.publish(unit(2, keyframe=True))
-    assert [u.keyframe for u in drain(viewer, len(viewer))] == [True, True]
-
-
-def test_waiting_for_a_unit_can_be_cancelled_and_resumed() -> None:
-    async def scenario() -> AccessUnit:
-        broadcaster = Broadcaster(Asked())
-        viewer = broadcaster.subscribe(0)
-        waiting = asyncio.create_task(viewer.get())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        waiting = asyncio.create_task(viewer.get())
-        await asyncio.sleep(0)
-        broadcaster.publish(unit(0, keyframe=True))
-        return await asyncio.wait_for(waiting, 1)
-
-    assert asyncio.run(scenario()).keyframe
+    assert [u.keyframe for u in viewer.got] == [True, True]

@@ -1,14 +1,39 @@
-"""One network and one browser on the viewer's machine for all tests here."""
+"""One network for all tests here, and for each file one browser on the viewer's machine: Playwright runs one at a time.
+A link that is cut for two minutes is in a network of its own, beside all other tests."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.browser import Browser, running_browser
+from tests.harness.beside import Beside
+from tests.harness.browser import Browser
+from tests.network.events import Aftermath
+from tests.network.hosts import browser_on
 from tests.network.namespaces import EVERYTHING, TCP_ONLY, Network
 from tests.network.namespaces import network as new_network
+
+LONG_CUT = 120.0  # seconds
+_CUT = Beside("long_cut", "tests.network.longcut", str(LONG_CUT))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _CUT.begin(session)
+
+
+def pytest_unconfigure() -> None:
+    _CUT.end()
+
+
+@pytest.fixture
+def long_cut() -> Aftermath:
+    """What came of it."""
+    code, output = _CUT.result(LONG_CUT + 90)
+    assert code == 0, output
+    told = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
+    return Aftermath(**{**told, "codes": tuple(told["codes"])})
 
 
 @pytest.fixture(scope="package")
@@ -31,13 +56,8 @@ def no_direct_path(network: Network) -> Network:
     return network
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def laptop(shared_network: Network) -> Iterator[Browser]:
     """Chromium on the viewer's machine."""
-    with shared_network.viewer.inside():
-        chromium = running_browser()
-        browser = chromium.__enter__()
-    try:
+    with browser_on(shared_network.viewer) as browser:
         yield browser
-    finally:
-        chromium.__exit__(None, None, None)

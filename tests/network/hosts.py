@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.harness.browser import Browser, running_browser
 from tests.harness.daemons import Daemon, Server
 from tests.harness.web import Reply
 from tests.network.namespaces import Machine
@@ -14,6 +16,15 @@ from tests.network.namespaces import Machine
 def ice_server(url: str, username: str, password: str, table: str = "ice.servers") -> str:
     """A TURN server as a person writes it into the configuration file."""
     return f'\n[[{table}]]\nurls = ["{url}"]\nusername = "{username}"\ncredential = "{password}"\n'
+
+
+@contextmanager
+def browser_on(where: Machine) -> Iterator[Browser]:
+    """Chromium on that machine. Only starting it happens there: whoever uses it stays where they are."""
+    with ExitStack() as stack:
+        with where.inside():
+            browser = stack.enter_context(running_browser())
+        yield browser
 
 
 class RemoteDaemon(Daemon):

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,9 @@ class Machine:
             _command("nft", "-f", "-", stdin=f"flush ruleset\n{rules}")
 
 
+_numbers = count()
+
+
 @contextmanager
 def machine(role: str) -> Iterator[Machine]:
     """A new machine with nothing but a loopback interface; gone at the end, its cables with it."""
@@ -70,7 +74,7 @@ def machine(role: str) -> Iterator[Machine]:
         pytest.fail(
             "network namespaces need root: run the tests as root (a container's root with CAP_SYS_ADMIN will do)"
         )
-    made = Machine(f"edgecam-{os.getpid()}-{role}")
+    made = Machine(f"edgecam-{os.getpid()}-{next(_numbers)}-{role}")
     _command("ip", "netns", "add", made.name)
     try:
         made.ip("link", "set", "lo", "up")

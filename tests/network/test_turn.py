@@ -115,7 +115,7 @@ def test_a_wrong_turn_password_under_relay_only_is_said_at_once_in_page_and_log(
         laptop.visit(daemon.link(CAMERA_ADDRESS, "/view/front"), tolerates=["503"]) as visit,
     ):
         visit.wait_for("document.querySelector('#overlay-detail').textContent.includes('TURN')")
-        refused = daemon.wait_logged("viewer.refused", code="turn-unusable")
+        refused = daemon.wait_logged("viewer.refused", code="turn-401")
         assert "username and credential" in refused["reason"]
         status = daemon.status()
         assert status["viewers"] == []

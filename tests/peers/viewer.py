@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 
@@ -15,11 +15,12 @@ class Viewer:
     def __init__(self, ice_servers: list[RTCIceServer] | None = None) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=ice_servers or []))
         self.frames = 0
+        self.width = 0  # of the last picture, in pixels
         self._arrived = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
         self.pc.on("track", self._on_track)
 
-    async def __aenter__(self) -> Viewer:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -63,7 +64,8 @@ class Viewer:
 
     async def _decode(self, track: Any) -> None:
         while True:
-            await track.recv()
+            frame = await track.recv()
+            self.width = frame.width
             async with self._arrived:
                 self.frames += 1
                 self._arrived.notify_all()

@@ -8,13 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from edgecam.errors import ViewerRefusedError
-from edgecam.rtc.relay import Relay
 from edgecam.settings import IceSettings
 from tests.peers.viewer import Viewer
 from tests.rtc.scene import scene
-
-TURN = "turn:turn.example:3478"
-WITH, WITHOUT = "a=candidate:1 1 udp 1 192.0.2.1 5000 typ relay", "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host"
 
 
 def test_relay_only_without_a_turn_server_is_refused_with_the_setting_to_change() -> None:
@@ -26,27 +22,6 @@ def test_relay_only_without_a_turn_server_is_refused_with_the_setting_to_change(
             assert len(stage.viewers) == 0
 
     asyncio.run(scenario())
-
-
-def test_a_turn_server_that_gives_no_relay_is_told_once_until_it_changes() -> None:
-    relay = Relay("all")
-    with capture_logs() as logs:
-        for description in (WITHOUT, WITHOUT, WITH, WITH, WITHOUT):
-            relay.gathered(TURN, description)
-    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
-        ("turn.unusable", "warning"),
-        ("turn.usable", "info"),
-        ("turn.unusable", "warning"),
-    ]
-    assert relay.as_dict() == {"policy": "all", "url": TURN, "works": False}
-
-
-def test_without_a_turn_server_nothing_is_said_about_one() -> None:
-    relay = Relay("all")
-    with capture_logs() as logs:
-        relay.gathered(None, WITHOUT)
-    assert logs == []
-    assert relay.works is None
 
 
 def test_a_viewer_that_says_goodbye_is_not_called_lost() -> None:

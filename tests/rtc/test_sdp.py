@@ -9,6 +9,7 @@ import pytest
 from edgecam.errors import NegotiationError
 from edgecam.peers import Candidate
 from edgecam.rtc import candidates, sdp
+from edgecam.rtc.ice.mdns import is_mdns
 
 H264 = (
     "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 102\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:102 H264/90000\r\n"
@@ -76,7 +77,7 @@ def test_candidates_are_taken_out_of_a_description_with_their_section() -> None:
     host = "candidate:1 1 udp 1 192.168.1.7 50000 typ host"
     text = H264 + f"a=mid:v\r\na={host}\r\na=end-of-candidates\r\n"
     bare, found = sdp.split_candidates(text)
-    assert found == [Candidate(f"a={host}", "v", 0)]
+    assert found == [Candidate(f"a={host}", "v", 0), None]
     assert bare == H264 + "a=mid:v\r\n"
 
 
@@ -122,10 +123,31 @@ def test_candidates_that_cannot_be_used_are_ignored(text: str) -> None:
 def test_a_candidate_is_understood_in_every_form(prefix: str) -> None:
     parsed = candidates.parse(Candidate(prefix + "1 1 UDP 2122260223 192.168.1.7 50000 typ host generation 0", "0", 0))
     assert parsed is not None
-    assert (parsed.ip, parsed.port, parsed.type, parsed.sdpMid) == ("192.168.1.7", 50000, "host", "0")
+    assert (parsed.address, parsed.type, parsed.priority) == (("192.168.1.7", 50000), "host", 2122260223)
 
 
 def test_mdns_candidates_are_known_as_such() -> None:
     parsed = candidates.parse(Candidate("1 1 udp 1 1f4712db-ea17-4bcf-a596-105139dfd8bf.local 50000 typ host"))
     assert parsed is not None
-    assert candidates.is_mdns(parsed)
+    assert is_mdns(parsed.host)
+
+
+def test_our_description_gets_the_candidates_that_are_there_and_says_whether_more_may_come() -> None:
+    text = H264 + "a=mid:v\r\na=candidate:0 1 udp 1 0.0.0.0 9 typ host\r\na=end-of-candidates\r\n"
+    host = "candidate:1 1 udp 1 192.168.1.7 50000 typ host"
+    trickling = sdp.with_candidates(text, {"v": [host]}, complete=False)
+    assert trickling.endswith(f"a=mid:v\r\na={host}\r\n")
+    assert "a=ice-options:trickle\r\nm=" in trickling
+    complete = sdp.with_candidates(text, {"v": [host]}, complete=True)
+    assert complete.endswith(f"a={host}\r\na=end-of-candidates\r\n")
+    assert "trickle" not in complete
+
+
+def test_bundled_sections_have_the_ice_credentials_of_the_first() -> None:
+    text = (
+        "v=0\r\na=group:BUNDLE a v\r\n"
+        "m=video 9 x\r\na=mid:v\r\na=ice-ufrag:vv\r\na=ice-pwd:v1\r\n"
+        "m=audio 9 x\r\na=mid:a\r\na=ice-ufrag:aa\r\na=ice-pwd:a1\r\n"
+        "m=audio 9 x\r\na=mid:o\r\na=ice-ufrag:oo\r\na=ice-pwd:o1\r\n"
+    )
+    assert sdp.ice_credentials(text) == {"v": ("aa", "a1"), "a": ("aa", "a1"), "o": ("oo", "o1")}

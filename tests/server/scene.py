@@ -9,10 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from pydantic import SecretStr
 
 from edgecam.http.listener import listening
-from edgecam.server.app import build_app
+from edgecam.server.access import Access
+from edgecam.server.app import LINES, build_app
+from edgecam.server.resumption import Lines
 from edgecam.settings import Listen, ServerSettings
 
 PATIENCE = 10.0  # seconds
@@ -68,10 +71,18 @@ class Peer:
 class Town:
     """A running server and its clients."""
 
-    def __init__(self, address: Listen, session: aiohttp.ClientSession, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, address: Listen, session: aiohttp.ClientSession, stack: AsyncExitStack, app: web.Application
+    ) -> None:
         self.address = address
+        self.app = app
         self.session = session
         self._stack = stack
+
+    @property
+    def lines(self) -> Lines:
+        """The server's own view of its connections."""
+        return self.app[LINES]
 
     async def connect(self, path: str = "/ws", **headers: str) -> Peer:
         """A client that has been welcomed."""
@@ -101,21 +112,24 @@ class Town:
 
 
 @asynccontextmanager
-async def town(token: str | None = None, **settings: object) -> AsyncIterator[Town]:
+async def town(token: str | None = None, access: Access | None = None, **settings: object) -> AsyncIterator[Town]:
     """The server with these `[server]` settings."""
     section = ServerSettings.model_validate({"listen": "127.0.0.1:0", "token": SecretStr(token or ""), **settings})
-    async with listening(build_app(section, token), section.address, name="server") as bound:
+    app = build_app(section, token, access=access)
+    async with listening(app, section.address, name="server") as bound:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as session, AsyncExitStack() as stack:
-            yield Town(bound, session, stack)
+            yield Town(bound, session, stack, app)
 
 
-def play(script: Callable[[Town], Awaitable[None]], token: str | None = None, **settings: object) -> None:
+def play(
+    script: Callable[[Town], Awaitable[None]], token: str | None = None, access: Access | None = None, **settings: object
+) -> None:
     """Run a script against a server, in time."""
 
     async def main() -> None:
         async with asyncio.timeout(40):
-            async with town(token, **settings) as place:
+            async with town(token, access, **settings) as place:
                 await script(place)
 
     asyncio.run(main())

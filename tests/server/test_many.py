@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgecam.server.hub import SHORT_LIST
 from tests.server.scene import Town, play
 
 ANNA, BERT = "anna-" + "a" * 16, "bert-" + "b" * 16
@@ -150,6 +151,28 @@ def test_viewers_that_know_lists_hear_of_changes() -> None:
         assert await lister.next_list() == [{"id": "front", "title": "Front door", "online": False}]
         await lister.send("register", role="receiver", cameraId="front")
         assert (await lister.next())["cameraId"] == "front"
+
+    play(script)
+
+
+def test_a_long_list_of_cameras_goes_to_those_who_ask() -> None:
+    async def script(town: Town) -> None:
+        front = await town.connect()
+        for number in range(SHORT_LIST + 1):
+            camera = front if number == 0 else await town.connect()
+            assert (await camera.register("sender", cameraId=f"camera-{number}"))["type"] == "registered"
+        viewer, lister = await town.connect(), await town.connect()
+        assert "cameras" not in await viewer.register("receiver", cameraId="camera-0", peerId=ANNA)
+        listed = await lister.register("receiver", cameraId="camera-0", peerId=BERT, list=True)
+        assert len(listed["cameras"]) == SHORT_LIST + 1
+        assert (await lister.next())["type"] == "peer-connected"
+        await front.ws.close()
+        assert (await lister.next())["type"] == "peer-disconnected"
+        while next(each for each in await lister.next_list() if each["online"])["id"] == "camera-0":
+            pass  # news of the cameras' coming
+        assert [(await viewer.next())["type"] for _ in range(2)] == ["peer-connected", "peer-disconnected"]
+        await viewer.nothing_more()
+        assert not viewer.lists
 
     play(script)
 

@@ -41,6 +41,18 @@ def test_the_original_transcript_is_kept_on_both_sides_and_without_a_path() -> N
     play(script, ice_servers=SERVERS)
 
 
+def test_where_the_operator_allows_it_they_need_no_token_on_a_server_that_has_one() -> None:
+    async def script(town: Town) -> None:
+        sender, receiver = await town.connect("/"), await town.connect("/")
+        assert await sender.register("sender") == {"type": "registered", "role": "sender", "turnConfig": ICE}
+        assert (await receiver.register("receiver"))["type"] == "registered"
+        assert await receiver.next() == {"type": "peer-connected", "peer": "sender"}
+        assert await sender.next() == {"type": "peer-connected", "peer": "receiver"}
+        await negotiate(sender, receiver, "1")
+
+    play(script, token="sesame", allow_anonymous=True, public_url="https://cams.example", ice_servers=SERVERS)
+
+
 def test_a_receiver_may_come_before_the_sender() -> None:
     async def script(town: Town) -> None:
         receiver, sender = await town.connect(), await town.connect()
@@ -147,6 +159,7 @@ def test_the_viewer_page_learns_its_ice_servers_and_cameras_before_it_connects()
             **ICE,
             "cameras": [entry],
             "relayOnly": False,
+            "may": {"role": "admin", "cameras": ["*"]},
         }
 
     play(script, ice_servers=SERVERS)

@@ -28,7 +28,7 @@ def known_keys(annotation: object, path: KeyPath = ()) -> Iterator[KeyPath]:
     if schema.fields_of(annotation):
         for name, field in schema.fields_of(annotation).items():
             yield from known_keys(schema.field_type(field), (*path, name))
-    elif inner is not None:
+    elif inner is not None and schema.models_of(inner):
         yield from known_keys(inner, (*path, "NAME"))
     elif element is not None and schema.models_of(element):
         yield from known_keys(element, (*path, 0))
@@ -37,11 +37,12 @@ def known_keys(annotation: object, path: KeyPath = ()) -> Iterator[KeyPath]:
 
 
 def written_keys(node: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
-    if isinstance(node, dict):
+    if isinstance(node, dict) and node:
         for name, inner in node.items():
             yield from written_keys(inner, (*path, "NAME" if path in {("camera",), ("signaling",)} else name))
     elif isinstance(node, list) and node and isinstance(node[0], dict):
-        yield from written_keys(node[0], (*path, 0))
+        for entry in node:
+            yield from written_keys(entry, (*path, 0))
     else:
         yield path
 
@@ -65,7 +66,7 @@ def test_the_example_is_right_with_every_key_switched_on(tmp_path: Path) -> None
     assert set(load(file, environ={}).settings.camera) == {"demo", "front"}
 
 
-@pytest.mark.parametrize("section", ["log", "web", "ice", "viewers", "server"])
+@pytest.mark.parametrize("section", ["log", "web", "ice", "doctor", "viewers", "server"])
 def test_what_the_example_sets_is_the_default(section: str) -> None:
     assert getattr(load(EXAMPLE, environ={}).settings, section) == getattr(Settings(), section)
 
@@ -77,7 +78,7 @@ def test_a_camera_in_the_example_has_the_default_values(tmp_path: Path) -> None:
     default = type(shown)()
     assert shown.effective == default.effective
     assert shown.floor_bps == default.floor_bps
-    unset = {"width": None, "height": None, "fps": None, "bitrate_kbps": None, "min_bitrate_kbps": None}
+    unset: dict[str, object] = {"width": None, "height": None, "fps": None, "bitrate_kbps": None, "min_bitrate_kbps": None}
     assert shown.model_copy(update=unset) == default
 
 

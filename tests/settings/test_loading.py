@@ -48,6 +48,14 @@ def test_a_credential_wins_over_the_file(file: Path, credentials: Path) -> None:
     assert loaded.origin(("web", "listen")) == Origin("credential", "web.listen")
 
 
+@pytest.mark.parametrize("unit", ["edgecam", "edgecam-server", "edgecam@yard"])
+def test_a_credential_may_be_called_after_its_unit(file: Path, credentials: Path, unit: str) -> None:
+    (credentials / f"{unit}.web.listen").write_text("127.0.0.1:1002\n")
+    loaded = load(file, environ={"CREDENTIALS_DIRECTORY": str(credentials)})
+    assert loaded.settings.web.listen == "127.0.0.1:1002"
+    assert loaded.origin(("web", "listen")) == Origin("credential", f"{unit}.web.listen")
+
+
 def test_the_environment_wins_over_a_credential(file: Path, credentials: Path) -> None:
     (credentials / "web.listen").write_text("127.0.0.1:1002\n")
     environ = {"CREDENTIALS_DIRECTORY": str(credentials), "EDGECAM_WEB__LISTEN": "127.0.0.1:1003"}

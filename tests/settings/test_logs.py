@@ -19,7 +19,7 @@ import pytest
 import structlog
 
 from edgecam import logs
-from edgecam.journal import JournalHandler
+from edgecam.journal import MESSAGE_IDS, JournalHandler
 from edgecam.settings import LogSettings
 
 
@@ -191,7 +191,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def test_the_journal_gets_fields(journal: Journal) -> None:
     structlog.get_logger("edgecam.app").warning("camera.absent", camera="front", after_s=2.5, token="31415926")
-    assert journal.read() == {
+    fields = journal.read()
+    assert (fields.pop("CODE_FILE"), fields.pop("CODE_FUNC")) == (__file__, "test_the_journal_gets_fields")
+    assert int(fields.pop("CODE_LINE")) > 0
+    assert fields == {
         "MESSAGE": "camera.absent camera=front after_s=2.5 token=********",
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "edgecam",
@@ -201,6 +204,17 @@ def test_the_journal_gets_fields(journal: Journal) -> None:
         "EDGECAM_AFTER_S": "2.5",
         "EDGECAM_TOKEN": "********",
     }
+
+
+def test_what_concerns_a_camera_is_found_by_its_name_and_what_matters_by_an_id(journal: Journal) -> None:
+    log = structlog.get_logger("edgecam.health")
+    log.warning("component.state", component="encoder.front.door", state="degraded")
+    fields = journal.read()
+    assert fields["EDGECAM_CAMERA"] == "front.door"
+    assert fields["EDGECAM_COMPONENT"] == "encoder.front.door"
+    assert fields["MESSAGE_ID"] == MESSAGE_IDS["component.state"]
+    log.info("component.state", component="relay", state="running")
+    assert "EDGECAM_CAMERA" not in journal.read()
 
 
 def test_the_journal_gets_other_libraries_records_too(journal: Journal) -> None:

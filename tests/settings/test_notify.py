@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def test_each_call_is_one_message(systemd: socket.socket) -> None:
         notifier.status("all components running")
         notifier.stopping()
     assert [systemd.recv(4096) for _ in range(3)] == [b"READY=1", b"STATUS=all components running", b"STOPPING=1"]
+
+
+def test_a_reload_carries_the_time_at_which_it_began(systemd: socket.socket) -> None:
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    with ServiceNotifier() as notifier:
+        notifier.reloading()
+    after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    first, second = systemd.recv(4096).decode().split("\n")
+    assert first == "RELOADING=1"
+    assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= after
 
 
 def test_an_unchanged_status_is_not_repeated(systemd: socket.socket) -> None:

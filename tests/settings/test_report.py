@@ -38,4 +38,4 @@ def test_a_cameras_numbers_are_those_in_force(loaded: LoadedConfig) -> None:
     shown = render_effective(loaded).splitlines()
     assert 'camera.front.width = 640  # from quality = "low"' in shown
     assert f"camera.front.bitrate_kbps = 400  # {loaded.path}:4" in shown
-    assert "camera.front.min_bitrate_kbps = 100  # a quarter of the ceiling" in shown
+    assert "camera.front.min_bitrate_kbps = 50  # the smallest rendition's share of the ceiling" in shown

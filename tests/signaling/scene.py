@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from edgecam.health import HealthBoard
 from edgecam.http.listener import listening
-from edgecam.peers import Candidate, PeerKey
-from edgecam.settings import IceServer, Listen, WebsocketSignaling
+from edgecam.peers import Candidate, PeerKey, PeerLink
+from edgecam.settings import IceServer, Listen
+from edgecam.settings.signaling import WebsocketSignaling
+from edgecam.signaling.percamera import PerCamera
 from edgecam.signaling.websocket import WebsocketExchange
 from edgecam.supervisor import Backoff, background
 
@@ -30,8 +32,10 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[str, ...]] = []
         self.ice_servers: Sequence[IceServer] = ()
+        self.known: dict[tuple[str, str], Sequence[IceServer]] = {}  # ICE servers by (via, camera)
         self.living: set[str] = set()
         self.broken: dict[str, Exception] = {}
+        self.links: dict[str, PeerLink | None] = {}
         self._held: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._holding: set[str] = set()
         self._recorded = asyncio.Event()
@@ -61,12 +65,28 @@ class Recorder:
         if key.peer in self.broken:
             raise self.broken[key.peer]
 
-    async def answer(self, key: PeerKey, offer_sdp: str, ice_servers: Sequence[IceServer] = ()) -> str:
+    async def answer(
+        self,
+        key: PeerKey,
+        offer_sdp: str,
+        ice_servers: Sequence[IceServer] = (),
+        link: PeerLink | None = None,
+        patience: float | None = None,
+    ) -> str:
+        self.links[key.peer] = link
         self._record("answer", key.peer, offer_sdp)
         await self._negotiate(key, ice_servers)
         return f"answer of {key.camera} to {offer_sdp}"
 
-    async def offer(self, key: PeerKey, ice_servers: Sequence[IceServer] = ()) -> str:
+    async def offer(
+        self,
+        key: PeerKey,
+        ice_servers: Sequence[IceServer] = (),
+        link: PeerLink | None = None,
+        patience: float | None = None,
+        answer_within: float | None = None,
+    ) -> str:
+        self.links[key.peer] = link
         self._record("offer", key.peer)
         await self._negotiate(key, ice_servers)
         return f"offer of {key.camera}"
@@ -77,11 +97,23 @@ class Recorder:
     def add_candidate(self, key: PeerKey, candidate: Candidate | None) -> None:
         self._record("candidate", key.peer, candidate.candidate if candidate else "end")
 
+    def knows(self, key: PeerKey) -> bool:
+        return key.peer in self.links
+
     def alive(self, key: PeerKey) -> bool:
         return key.peer in self.living
 
+    def ice_servers_known(self, via: str, camera: str, servers: Sequence[IceServer]) -> None:
+        self.known[via, camera] = servers
+
     def signaling_lost(self, key: PeerKey) -> None:
         self._record("signaling_lost", key.peer)
+
+    def is_private(self, camera: str) -> bool:
+        return False
+
+    async def until_public(self, camera: str) -> None:
+        raise AssertionError("it is public")
 
     async def close(self, key: PeerKey, reason: str) -> None:
         self._record("close", key.peer, reason)
@@ -90,8 +122,9 @@ class Recorder:
 class Daemon:
     """Cameras under signaling, and what is known of their health."""
 
-    def __init__(self, exchange: WebsocketExchange, sessions: Recorder, board: HealthBoard) -> None:
+    def __init__(self, exchange: PerCamera, sessions: Recorder, board: HealthBoard, url: str = "") -> None:
         self.exchange = exchange
+        self.url = url
         self.sessions = sessions
         self.board = board
         self._changed = asyncio.Event()

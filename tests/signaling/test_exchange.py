@@ -251,5 +251,7 @@ def test_the_servers_ice_servers_reach_the_sessions() -> None:
             await viewer.next()
             await viewer.next()
             assert camera.sessions.ice_servers == (stun,)
+            assert list(camera.sessions.known.values()) == [(stun,)]
+        assert list(camera.sessions.known.values()) == [()], "without a connection nothing is handed out"
 
     run(main)

@@ -11,9 +11,10 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from edgecam.http.listener import listening
+from edgecam.peers import Candidate
 from edgecam.server.app import build_app
 from edgecam.settings import Listen, ServerSettings
-from edgecam.signaling import websocket
+from edgecam.signaling import connection, websocket
 from edgecam.signaling.reasons import endpoint
 from tests.server.scene import town
 from tests.signaling.scene import PATIENCE, Recorder, daemon, run, scripted
@@ -92,12 +93,69 @@ def test_a_camera_whose_old_connection_lingers_replaces_it_at_once() -> None:
             sessions = Recorder()
             async with daemon(server.address, sessions=sessions) as camera:
                 await camera.until("running")
-                instance = camera.exchange._cameras[0][0]
+                instance = next(iter(camera.exchange.connections.values()))
                 twin = asyncio.create_task(instance.run(), name="twin")  # the same instance, connected anew
                 await camera.until("waiting", "signaling-lost")
                 await camera.until("running")
                 twin.cancel()
                 await asyncio.gather(twin, return_exceptions=True)
+
+    run(main)
+
+
+def test_late_candidates_of_the_camera_follow_its_answer_and_a_lost_path_makes_it_call_again() -> None:
+    line = "candidate:1 1 udp 1 192.0.2.7 50000 typ relay raddr 0.0.0.0 rport 9"
+
+    async def script(ws: web.WebSocketResponse) -> None:
+        await received(ws, "register")
+        await ws.send_json({"type": "registered", "role": "sender"})
+        await ws.send_json({"type": "offer", "sdp": "theirs"})
+        assert (await received(ws, "answer"))["sdp"] == "answer of front to theirs"
+        trickled = await received(ws, "ice-candidate")
+        assert trickled["candidate"] == {"candidate": line, "sdpMid": "0", "sdpMLineIndex": 0}
+        assert (await received(ws, "offer"))["sdp"] == "offer of front"
+        await until_closed(ws)
+
+    async def main() -> None:
+        sessions = Recorder()
+        sessions.hold("receiver")
+        async with scripted(script) as address, daemon(address, sessions=sessions):
+            await sessions.recorded("answer", "receiver", "theirs")
+            link = sessions.links["receiver"]
+            assert link is not None
+            link.local_candidate(Candidate(line, "0", 0))  # found while the answer is still made: it must not overtake it
+            link.local_candidate(None)
+            sessions.release("receiver")
+            link.path_lost()
+            await sessions.recorded("offer", "receiver")
+
+    run(main)
+
+
+def test_a_session_speaks_over_whatever_connection_there_is() -> None:
+    sockets: list[web.WebSocketResponse] = []
+
+    async def script(ws: web.WebSocketResponse) -> None:
+        sockets.append(ws)
+        await received(ws, "register")
+        await ws.send_json({"type": "registered", "role": "sender"})
+        if len(sockets) == 1:
+            await ws.send_json({"type": "offer", "sdp": "theirs"})
+            await received(ws, "answer")
+        else:
+            await received(ws, "offer")
+            await until_closed(ws)
+
+    async def main() -> None:
+        sessions = Recorder()
+        async with scripted(script) as address, daemon(address, sessions=sessions) as camera:
+            await camera.until("waiting", "signaling-lost")
+            link = sessions.links["receiver"]
+            assert link is not None
+            link.path_lost()  # nobody is there to be told
+            await camera.until("running")
+            link.path_lost()
+            await sessions.recorded("offer", "receiver")
 
     run(main)
 
@@ -149,6 +207,7 @@ def test_the_turn_configuration_is_refreshed_and_an_error_in_reply_is_tolerated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(websocket, "REFRESH_INTERVAL", 0.01)
+    monkeypatch.setattr(websocket, "QUIET", 0.01)
 
     async def script(ws: web.WebSocketResponse) -> None:
         await received(ws, "register")
@@ -163,7 +222,9 @@ def test_the_turn_configuration_is_refreshed_and_an_error_in_reply_is_tolerated(
         await until_closed(ws)
 
     async def main() -> None:
-        async with scripted(script) as address, daemon(address) as camera:
+        sessions = Recorder()
+        sessions.living.add("receiver")  # so that the camera does not call before it is told to
+        async with scripted(script) as address, daemon(address, sessions=sessions) as camera:
             await camera.sessions.recorded("offer", "receiver")
             assert [server.urls for server in camera.sessions.ice_servers] == [("stun:fresh.example",)]
 
@@ -172,8 +233,9 @@ def test_the_turn_configuration_is_refreshed_and_an_error_in_reply_is_tolerated(
 
 def test_a_server_that_refuses_is_quoted_with_the_remedy() -> None:
     async def script(ws: web.WebSocketResponse) -> None:
-        await received(ws, "register")
-        await ws.send_json({"type": "error", "message": "licence\nexpired"})
+        for _ in range(2):  # once more with the original fields alone: it might have been the others
+            await received(ws, "register")
+            await ws.send_json({"type": "error", "message": "licence\nexpired"})
         await until_closed(ws)
 
     async def main() -> None:
@@ -208,7 +270,7 @@ def test_a_missing_token_is_named() -> None:
 
 
 def test_the_reason_why_a_server_cannot_be_reached_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT", 2.0)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 2.0)
 
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -232,7 +294,7 @@ def test_the_reason_why_a_server_cannot_be_reached_is_one_clear_line(monkeypatch
 
 
 def test_a_silent_server_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.1)
 
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -281,3 +343,119 @@ def test_a_stopping_camera_says_goodbye() -> None:
 def test_an_address_is_shown_without_what_may_be_secret() -> None:
     assert endpoint("wss://user:pass@host.example/ws?token=x#y") == "wss://host.example:443/ws"
     assert endpoint("ws://[::1") == "the configured address"
+
+
+def test_a_server_that_takes_only_the_original_fields_gets_only_those() -> None:
+    came: list[set[str]] = []
+
+    async def script(ws: web.WebSocketResponse) -> None:
+        for _ in range(2):
+            fields = set(await received(ws, "register"))
+            came.append(fields)
+            if fields != {"type", "role"}:
+                await ws.send_json({"type": "error", "message": "Unknown field: cameraId"})
+        await ws.send_json({"type": "registered", "role": "sender"})
+        await until_closed(ws)
+
+    async def main() -> None:
+        async with scripted(script) as address, daemon(address) as camera:
+            await camera.until("running")
+
+    run(main)
+    assert len(came) == 2
+
+
+def test_a_viewer_that_was_there_first_is_called_though_nobody_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "QUIET", 0.01)
+
+    async def script(ws: web.WebSocketResponse) -> None:
+        await received(ws, "register")
+        await ws.send_json({"type": "registered", "role": "sender"})
+        assert await received(ws, "offer") == {"type": "offer", "sdp": "offer of front"}
+        await ws.send_json({"type": "answer", "sdp": "theirs"})
+        await until_closed(ws)
+
+    async def main() -> None:
+        async with scripted(script) as address, daemon(address) as camera:
+            await camera.sessions.recorded("accept_answer", "receiver", "theirs")
+
+    run(main)
+
+
+def test_an_offer_to_nobody_is_taken_back_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "QUIET", 0.01)
+
+    async def script(ws: web.WebSocketResponse) -> None:
+        await received(ws, "register")
+        await ws.send_json({"type": "registered", "role": "sender"})
+        await received(ws, "offer")
+        await ws.send_json({"type": "error", "message": "No receiver connected"})
+        await until_closed(ws)
+
+    async def main() -> None:
+        async with scripted(script) as address, daemon(address) as camera:
+            await camera.sessions.recorded("signaling_lost", "receiver")
+
+    run(main)
+
+
+def test_who_watches_is_not_called_when_the_camera_has_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "QUIET", 0.01)
+    monkeypatch.setattr(websocket, "REFRESH_INTERVAL", 0.05)
+
+    async def script(ws: web.WebSocketResponse) -> None:
+        await received(ws, "register")
+        await ws.send_json({"type": "registered", "role": "sender"})
+        await received(ws, "get-turn-config")  # after the time in which it would have called
+        await ws.send_json({"type": "ice-candidate", "candidate": {"candidate": "candidate:1"}})
+        await until_closed(ws)
+
+    async def main() -> None:
+        sessions = Recorder()
+        sessions.living.add("receiver")
+        async with scripted(script) as address, daemon(address, sessions=sessions):
+            await sessions.recorded("candidate", "receiver", "candidate:1")
+            assert len(sessions.calls) == 1
+
+    run(main)
+
+
+def test_messages_that_come_twice_make_one_call_and_offers_that_cross_make_another() -> None:
+    async def script(ws: web.WebSocketResponse) -> None:
+        await received(ws, "register")
+        await ws.send_json({"type": "registered", "role": "sender"})
+        for _ in range(2):
+            await ws.send_json({"type": "peer-connected", "peer": "receiver"})
+        await received(ws, "offer")
+        for _ in range(2):
+            await ws.send_json({"type": "offer", "sdp": "theirs"})
+        assert (await received(ws, "answer"))["sdp"] == "answer of front to theirs"
+        for _ in range(2):  # they have given way as well, and answer what the camera has dropped
+            await ws.send_json({"type": "answer", "sdp": "too late"})
+        await received(ws, "offer")
+        for _ in range(2):
+            await ws.send_json({"type": "answer", "sdp": "in time"})
+        await until_closed(ws)
+
+    async def main() -> None:
+        async with scripted(script) as address, daemon(address) as camera:
+            await camera.sessions.recorded("accept_answer", "receiver", "in time")
+            kinds = [call[0] for call in camera.sessions.calls]
+            assert kinds == ["offer", "answer", "offer", "accept_answer"]
+
+    run(main)
+
+
+def test_frames_may_be_binary() -> None:
+    async def script(ws: web.WebSocketResponse) -> None:
+        await received(ws, "register")
+        for body in ({"type": "registered", "role": "sender"}, {"type": "offer", "sdp": "theirs"}):
+            await ws.send_bytes(json.dumps(body).encode())
+        await received(ws, "answer")
+        await until_closed(ws)
+
+    async def main() -> None:
+        async with scripted(script) as address, daemon(address) as camera:
+            await camera.sessions.recorded("answer", "receiver", "theirs")
+
+    run(main)

@@ -127,7 +127,7 @@ def test_unusable_ice_servers_are_skipped() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "turn:[2001:db8::1]:3478",
+        "turn:2001:db8::1:3478",
         "turn:2001:db8::1",
         "stun:stun.example?transport=udp",
         "turn:turn.example?foo=bar",

@@ -10,7 +10,7 @@ from tests.harness.daemons import Daemon
 from tests.harness.ports import free_port
 from tests.web.conftest import TINY
 
-SAMPLE = re.compile(r'(edgecam_[a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)')
+SAMPLE = re.compile(r'((?:edgecam|process)_[a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
 NUMBER = (int, float)
 MAYBE_NUMBER = (int, float, type(None))
@@ -31,6 +31,7 @@ CAMERA: dict[str, Any] = {
     "target_bps": int,
     "floor_bps": int,
     "ceiling_bps": int,
+    "renditions": list,
     "units": int,
     "keyframes": int,
     "keyframes_asked": int,
@@ -57,14 +58,15 @@ def metrics(daemon: Daemon) -> dict[str, list[tuple[dict[str, str], float]]]:
     for line in reply.text.splitlines():
         if line.startswith("# TYPE "):
             _hash, _type, name, kind = line.split(" ")
-            assert kind in {"gauge", "counter"}
+            assert kind in {"gauge", "counter", "histogram"}
             assert name not in families, f"{name} is announced twice"
             assert kind == "gauge" or name.endswith(("_total", "_seconds")), f"{name} is a counter without its suffix"
             families[name] = []
         elif not line.startswith("# HELP "):
             sample = SAMPLE.fullmatch(line)
             assert sample, line
-            families[sample[1]].append((dict(LABEL.findall(sample[2] or "")), float(sample[3])))
+            family = sample[1] if sample[1] in families else re.sub("_(bucket|sum|count)$", "", sample[1])
+            families[family].append((dict(LABEL.findall(sample[2] or "")), float(sample[3])))
     return families
 
 
@@ -115,15 +117,26 @@ def test_a_running_camera_counts_frames_and_begins_with_a_keyframe(daemon: Daemo
 
 def test_metrics_are_prometheus_text_and_agree_with_the_status(daemon: Daemon) -> None:
     found = metrics(daemon)
-    assert found["edgecam_up"][0][1] == 1
+    ((who, one),) = found["edgecam_info"]
+    assert (who["id"], who["name"], one) == (daemon.status()["id"], daemon.status()["name"], 1)
     assert found["edgecam_ready"] == [({}, 0.0)]
-    ready = {labels["component"]: value for labels, value in found["edgecam_component_ready"]}
+    ready = {name: value for labels, value in found["edgecam_component_ready"] if (name := labels["component"]).startswith("camera.")}
     assert ready == {"camera.front": 1, "camera.ghost": 0}
     units = {labels["camera"]: value for labels, value in found["edgecam_camera_access_units_total"]}
     assert 0 < units["front"] <= daemon.camera("front")["units"]
     assert units["ghost"] == 0
     ghost_failures = {labels["component"]: value for labels, value in found["edgecam_component_failures_total"]}
     assert ghost_failures["camera.ghost"] >= 1
+
+
+def test_a_camera_says_which_renditions_it_has_and_which_run(daemon: Daemon) -> None:
+    daemon.wait_units("front", 1)
+    camera = daemon.camera("front")
+    (full,) = camera["renditions"]  # half of 320x240 would be no picture
+    assert (full["index"], full["width"], full["height"], full["running"], full["viewers"]) == (0, 320, 240, True, 0)
+    assert full["target_bps"] == camera["target_bps"]
+    running = {labels["camera"]: (labels["size"], value) for labels, value in metrics(daemon)["edgecam_rendition_running"]}
+    assert running["front"] == ("320x240", 1)
 
 
 def test_health_routes_answer_head_too(daemon: Daemon) -> None:

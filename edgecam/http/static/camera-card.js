@@ -5,7 +5,7 @@ import { api, el, sentenceCase, setText, viewerPage } from './page.js';
 const THUMB_MS = 5000;
 
 /** How a condition looks; the words are the daemon's. */
-export const TONE = { running: 'good', resting: 'quiet', starting: 'warn', waiting: 'warn', stopped: 'bad' };
+export const TONE = { running: 'good', degraded: 'warn', resting: 'quiet', starting: 'warn', waiting: 'warn', stopped: 'bad' };
 
 /** @param {string} condition */
 export function conditionPill(condition) {
@@ -32,15 +32,24 @@ class Thumbnail {
     document.addEventListener('visibilitychange', () => this.#renew());
   }
 
-  /** @param {boolean} running @param {string} condition */
-  update(running, condition) {
+  /** @param {boolean} running @param {string} condition  @param {string} why  instead of "no live picture" */
+  update(running, condition, why) {
     if (running !== this.#running) {
       this.#running = running;
       this.#renew();
     }
     this.node.classList.toggle('old', !running);
     this.note.hidden = running && !this.image.hidden;
-    if (!running) setText(this.note, `${sentenceCase(condition)}: no live picture`);
+    if (!running) setText(this.note, why || `${sentenceCase(condition)}: no live picture`);
+  }
+
+  /** Show nothing of what was seen. */
+  erase() {
+    if (!this.image.src) return;
+    URL.revokeObjectURL(this.image.src);
+    this.image.removeAttribute('src');
+    this.image.hidden = true;
+    this.note.hidden = false;
   }
 
   async #renew() {
@@ -117,6 +126,7 @@ export class CameraCard {
   constructor(name, title) {
     this.thumbnail = new Thumbnail(name, title);
     this.gauge = new Gauge();
+    this.privacy = new PrivacyButton(name, title);
     this.title = el('h3', {}, title);
     this.state = el('span', { class: 'pill' });
     this.detail = el('p', { class: 'card-detail' });
@@ -138,6 +148,7 @@ export class CameraCard {
           'div',
           { class: 'actions' },
           el('a', { class: 'button primary', href: viewerPage(name), 'aria-label': `Watch ${title}` }, 'Watch'),
+          this.privacy.node,
           copyButton(api(`whep/${encodeURIComponent(name)}`).href, title),
         ),
       ),
@@ -146,13 +157,17 @@ export class CameraCard {
 
   update(camera) {
     const tone = TONE[camera.condition] ?? 'quiet';
-    const running = camera.condition === 'running';
-    this.thumbnail.update(running, camera.condition);
+    const running = camera.condition === 'running' || (camera.condition === 'degraded' && camera.open);
+    // Who looks at a picture is somebody who watches: this page would keep the camera open.
+    const onDemand = camera.capture === 'on-demand' && !camera.private;
+    this.thumbnail.update(running && !onDemand, camera.condition, onDemand && running ? 'Captured on demand: press Watch' : '');
+    if (camera.private) this.thumbnail.erase();
+    this.privacy.update(camera.private, camera.privacy?.by ?? []);
     setText(this.title, camera.title || camera.name);
     this.state.className = `pill tone-${tone}`;
     setText(this.state, sentenceCase(camera.condition));
     this.detail.className = `card-detail tone-${tone}`;
-    const detail = running ? '' : camera.detail || camera.code;
+    const detail = camera.condition === 'running' ? '' : camera.detail || camera.code;
     this.detail.hidden = !detail;
     setText(this.detail, detail);
     this.gauge.update(camera);
@@ -172,6 +187,53 @@ export class CameraCard {
   #fact(label, text) {
     this.#facts[label] ??= this.facts.appendChild(el('dt', {}, label)) && this.facts.appendChild(el('dd'));
     setText(this.#facts[label], text);
+  }
+}
+
+/** Closes the camera for everybody, and opens it again, after asking. */
+class PrivacyButton {
+  #private = false;
+  #name;
+  #title;
+
+  /** @param {string} name @param {string} title */
+  constructor(name, title) {
+    this.#name = name;
+    this.#title = title;
+    this.node = el('button', { class: 'button', type: 'button', role: 'switch', 'aria-checked': 'false' }, 'Private');
+    this.node.addEventListener('click', () => this.#toggle());
+  }
+
+  /** @param {boolean} isPrivate @param {string[]} by */
+  update(isPrivate, by) {
+    this.#private = isPrivate;
+    // Only what a person has set can a person end here; files, schedules and switches have to say so themselves.
+    this.node.disabled = isPrivate && !by.includes('operator');
+    this.node.setAttribute('aria-checked', String(isPrivate));
+    this.node.setAttribute('aria-label', `${this.#title} is private`);
+    setText(this.node, isPrivate ? 'End privacy' : 'Make private');
+  }
+
+  async #toggle() {
+    const question = this.#private
+      ? `Open ${this.#title} again, for everybody who may watch it?`
+      : `Close ${this.#title}? Everybody who watches is sent away, and it stays closed until somebody ends this.`;
+    if (!window.confirm(question)) return;
+    this.node.disabled = true;
+    try {
+      const response = await fetch(api(`api/v1/cameras/${encodeURIComponent(this.#name)}/privacy`), {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ private: !this.#private, by: 'page' }),
+      });
+      const state = await response.json();
+      if (!response.ok) window.alert(sentenceCase([state.title, state.remedy].filter(Boolean).join('; ')));
+      else this.update(state.private, state.by);
+    } catch {
+      window.alert('The host does not answer');
+    } finally {
+      this.node.disabled = false;
+    }
   }
 }
 

@@ -80,7 +80,7 @@ export class Panel {
 
   /**
    * @param {import('./stats.js').Figures} f
-   * @param {{p50: number, p95: number}|'differs'|null} latency  null: the picture carries no clock
+   * @param {{p50: number, p95: number}|null} latency
    * @param {Date|null} since
    */
   show(f, latency, since) {
@@ -106,7 +106,7 @@ export class Panel {
     this.#showLatency(latency);
     this.sparks.bitrate.push(f.bitrate_bps);
     this.sparks.rtt.push(f.rtt_ms);
-    this.sparks.g2g.push(latency && latency !== 'differs' ? latency.p50 : null);
+    this.sparks.g2g.push(latency?.p50 ?? null);
   }
 
   /** Not connected: no figures. */
@@ -120,16 +120,8 @@ export class Panel {
 
   #showLatency(latency) {
     const node = this.byId('stat-g2g');
-    if (latency === null) {
-      setText(node, format.NONE);
-      node.title = 'Measured when the picture carries a clock';
-    } else if (latency === 'differs') {
-      setText(node, 'clocks differ');
-      node.title = "The camera's clock and this computer's clock do not agree";
-    } else {
-      setText(node, `${Math.round(latency.p50)} ms · p95 ${Math.round(latency.p95)} ms`);
-      node.title = 'Median and 95th percentile of the last 30 seconds';
-    }
+    setText(node, latency ? `${Math.round(latency.p50)} ms · p95 ${Math.round(latency.p95)} ms` : format.NONE);
+    node.title = latency ? 'Median and 95th percentile of the last 30 seconds' : 'The camera says nothing about its clock';
   }
 }
 

@@ -45,6 +45,13 @@ export class Picture {
     this.still.hidden = false;
   }
 
+  /** Keep nothing: neither what is held nor the last frame of a stream that has ended. */
+  erase() {
+    this.still.hidden = true;
+    this.still.width = this.still.height = 0;
+    this.video.srcObject = null;
+  }
+
   release() {
     this.still.hidden = true;
   }

@@ -1,4 +1,5 @@
 /** One RTCPeerConnection that receives: negotiation and early candidates. It is never restarted, only replaced. */
+import { LatencyChannel } from './latency.js';
 
 /**
  * @typedef {object} SessionListener
@@ -13,11 +14,15 @@ export class Session {
   #offer = null;
   #gathering = null;
   #early = [];
+  /** @type {RTCRtpTransceiver|null} */
+  #audio = null;
   startedAt = performance.now();
   /** When the descriptions were exchanged. @type {number|null} */
   answeredAt = null;
   /** When the first picture was shown. @type {number|null} */
   firstFrameAt = null;
+  /** In calls that we make: what the camera offers has no room for it. @type {LatencyChannel|null} */
+  latency = null;
 
   /** @param {SessionListener} listener */
   constructor(listener) {
@@ -41,8 +46,10 @@ export class Session {
   async createOffer() {
     const { pc } = this;
     const video = pc.addTransceiver('video', { direction: 'recvonly' });
-    pc.addTransceiver('audio', { direction: 'recvonly' });
+    // Sending without a track costs nothing, and lets the viewer talk later without another negotiation.
+    this.#audio = pc.addTransceiver('audio', { direction: 'sendrecv' });
     preferH264(video);
+    this.latency = new LatencyChannel(pc);
     hurry(video.receiver);
     const offer = pc.createOffer();
     this.listener.track(video.receiver.track); // costs milliseconds, which making the offer needs anyway
@@ -85,6 +92,16 @@ export class Session {
     else this.pc.addIceCandidate(candidate).catch(() => {});
   }
 
+  /** Whether the camera plays what is said here. */
+  get canTalk() {
+    return ['sendrecv', 'sendonly'].includes(this.#audio?.currentDirection ?? '');
+  }
+
+  /** @param {MediaStreamTrack|null} track */
+  async talk(track) {
+    await this.#audio?.sender.replaceTrack(track);
+  }
+
   get iceConnected() {
     return ['connected', 'completed'].includes(this.pc.iceConnectionState);
   }
@@ -92,6 +109,7 @@ export class Session {
   close() {
     const { pc } = this;
     pc.onicecandidate = pc.ontrack = pc.onconnectionstatechange = null;
+    this.latency?.close();
     pc.close();
   }
 

@@ -18,6 +18,7 @@
  * @property {(candidate: RTCIceCandidateInit) => void} candidate
  * @property {(problem: Problem) => void} problem
  * @property {() => void} cameraBack
+ * @property {() => void} gone                  the camera says that the call is over
  * @property {(iceServers: RTCIceServer[]) => void} iceServers
  * @property {(cameras: {id: string, title?: string, online?: boolean}[]) => void} cameras
  * @property {() => boolean} healthy             whether media flows now
@@ -29,20 +30,24 @@
  * @property {(sdp: string) => void} answer      answer the camera's call
  * @property {(candidate: RTCIceCandidate|null) => void} candidate  null: no more candidates
  * @property {() => void} hangUp                 end the call
+ * @property {() => void} [verify]              ask the camera whether the call still lives
  * @property {() => void} reset                  hang up and drop a connection that looks open but carries nothing
  * @property {() => void} close                  leave for good
  */
 /** Codes of a host that has room again later. */
 export const FULL = /full|limit|busy|too-many/;
 
+/** The owner has closed the camera: nothing of it is kept on the screen. */
+export const PRIVATE = 'camera-private';
+
 /** What an HTTP refusal means to a person. @param {Response} response @returns {Promise<Problem>} */
 export async function problemOf(response) {
-  const text = (await response.text().catch(() => '')).slice(0, 500);
+  const text = (await response.text().catch(() => '')).slice(0, 2000);
   let body = {};
   try {
     body = JSON.parse(text) ?? {};
   } catch {
-    body = { error: /^\s*</.test(text) ? '' : text.trim() };
+    body = { title: /^\s*</.test(text) ? '' : text.trim() };
   }
   const { status } = response;
   const code = String(body.code ?? '');
@@ -57,7 +62,7 @@ export async function problemOf(response) {
   const full = status === 429 || (status === 503 && FULL.test(code));
   return {
     kind: status >= 500 && !full ? 'waiting' : 'refused',
-    message: String(body.error || known[status] || `The camera host answered ${status}`),
+    message: String(body.title || known[status] || `The camera host answered ${status}`),
     remedy: String(body.remedy || (status === 401 ? 'Open the link you were given again' : '')),
     code,
     final: status === 401 || status === 403,

@@ -1,7 +1,7 @@
 /** The daemon's status page: /api/v1/status for people, every two seconds. */
 import { CameraCard, conditionPill } from './camera-card.js';
 import * as format from './format.js';
-import { api, el, poll, sentenceCase, setText } from './page.js';
+import { api, el, poll, setText } from './page.js';
 
 const byId = (id) => document.getElementById(id);
 /** @type {Map<string, CameraCard>} */
@@ -15,6 +15,7 @@ poll(api('api/v1/status'), 2000, {
     showHead(status);
     showCameras(status.cameras ?? []);
     showViewers(status.viewers ?? []);
+    showPublications(status.publications ?? []);
     showSignaling(status.signaling ?? []);
     showComponents(status.components ?? []);
   },
@@ -30,7 +31,7 @@ function setFresh(tone, text) {
   setText(byId('fresh'), text);
 }
 
-function showHead({ name, version, uptime_s, ready, reasons = [], summary = '' }) {
+function showHead({ name, version, uptime_s, ready, reasons = [], warnings = [] }) {
   document.title = `${ready ? '' : '⚠ '}${name || 'edgecam'} · edgecam`;
   setText(byId('name'), name || 'edgecam');
   setText(byId('about'), `edgecam ${version}, up ${format.duration(uptime_s)}`);
@@ -38,7 +39,7 @@ function showHead({ name, version, uptime_s, ready, reasons = [], summary = '' }
   verdict.hidden = false;
   verdict.className = `verdict tone-${ready ? 'good' : 'warn'}`;
   setText(byId('verdict-title'), ready ? 'Ready' : 'Not ready');
-  const lines = reasons.length ? reasons : [sentenceCase(summary)].filter(Boolean);
+  const lines = [...(reasons.length ? reasons : ['All components running']), ...warnings];
   const list = byId('verdict-reasons');
   // Rewriting a live region makes screen readers say it again.
   if (list.dataset.said === lines.join('\n')) return;
@@ -87,11 +88,36 @@ function showViewers(viewers) {
         ['Sent', format.bytes(v.sent_bytes), 'number'],
         ['Loss', format.percent(v.loss_pct), 'number'],
         ['Round trip', format.milliseconds(v.rtt_ms), 'number'],
-        ['Can take', format.bitrate(v.remb_bps), 'number'],
+        ['Glass to glass', latency(v), 'number'],
+        ['Can take', format.bitrate(v.available_bps ?? v.remb_bps), 'number'],
       ]),
     ),
   );
 }
+
+/** Media servers that the camera is published to: no viewers, however many watch there. */
+function showPublications(publications) {
+  byId('publications-section').hidden = publications.length === 0;
+  byId('publications').replaceChildren(
+    ...publications.map((p) =>
+      row([
+        ['Camera', p.camera, 'name'],
+        ['To', p.via],
+        ['State', el('span', { class: `pill tone-${p.state === 'connected' ? 'good' : 'warn'}` }, p.state)],
+        ['Path', p.path || format.NONE],
+        ['For', format.duration(p.connected_s), 'number'],
+        ['Sent', format.bytes(p.sent_bytes), 'number'],
+        ['Loss', format.percent(p.loss_pct), 'number'],
+        ['Round trip', format.milliseconds(p.rtt_ms), 'number'],
+        ['Can take', format.bitrate(p.available_bps ?? p.remb_bps), 'number'],
+      ]),
+    ),
+  );
+}
+
+/** Only our own viewer page tells it. */
+const latency = ({ latency_p50_ms: p50, latency_p95_ms: p95 }) =>
+  p50 === null ? format.NONE : `${Math.round(p50)} · p95 ${Math.round(p95)} ms`;
 
 function showSignaling(connections) {
   byId('signaling-section').hidden = connections.length === 0;

@@ -9,6 +9,7 @@
 import { Backoff } from './backoff.js';
 import { askHost } from './host.js';
 import { Session } from './session.js';
+import { PRIVATE } from './signaling.js';
 import { WebSocketTransport } from './websocket.js';
 import { WhepTransport } from './whep.js';
 
@@ -79,6 +80,20 @@ export class Stream {
   /** @returns {RTCPeerConnection|null} */
   get pc() {
     return this.#session?.pc ?? null;
+  }
+
+  /** Of the present call, when there is one and it has such a channel. */
+  get latency() {
+    return this.#session?.latency ?? null;
+  }
+
+  get canTalk() {
+    return this.#session?.canTalk ?? false;
+  }
+
+  /** Send that to the camera's loudspeaker; null: nothing more. @param {MediaStreamTrack|null} track */
+  async talk(track) {
+    await this.#session?.talk(track);
   }
 
   start() {
@@ -234,6 +249,10 @@ export class Stream {
       if (this.#session && !this.#session.calling) return;
       this.#fail(found);
     },
+    gone: () => {
+      this.listener.event('gone');
+      if (this.#session) this.#fail({ kind: 'unreachable', message: 'The camera ended the connection' });
+    },
     cameraBack: () => {
       this.listener.event('camera-back');
       if (this.passive) return;
@@ -255,6 +274,7 @@ export class Stream {
     const silent = this.#session?.calling && found.code === 'no-answer';
     this.#drop(found.message);
     if (silent) this.#transport?.reset();
+    if (found.code === PRIVATE) this.picture.erase();
     const state = found.kind === 'unreachable' ? this.#fetching : found.kind;
     clearTimeout(this.#retryTimer);
     this.nextTryAt = null;
@@ -351,6 +371,7 @@ export class Stream {
     if (idle > (session.iceConnected ? FROZEN_HELD_MS : FROZEN_LOST_MS)) {
       this.#fail({ kind: 'unreachable', message: 'The pictures stopped' });
     } else if (frozen || this.frozenMs) {
+      if (!this.frozenMs) this.#transport?.verify?.();
       this.frozenMs = frozen;
       this.listener.changed();
     }

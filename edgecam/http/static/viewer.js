@@ -1,11 +1,13 @@
 /** The viewer page: joins the stream to the page's elements, keys and figures. */
-import { LatencyWindow, StripReader, since } from './clock.js';
 import * as format from './format.js';
+import { Screen } from './latency.js';
 import { sentenceCase, setText, viewerPage } from './page.js';
 import { Panel } from './panel.js';
 import { Picture } from './picture.js';
+import { PRIVATE } from './signaling.js';
 import { figures } from './stats.js';
 import { Stream } from './stream.js';
+import { Talk } from './talk.js';
 
 const byId = (id) => document.getElementById(id);
 const camera = decodeURIComponent(location.pathname.replace(/\/+$/, '').split('/').pop());
@@ -55,6 +57,8 @@ const stream = new Stream(
   { passive },
 );
 
+const talk = new Talk(byId('btn-talk'), stream, toast);
+
 const STATE = {
   connecting: 'Connecting…',
   waiting: 'Waiting for the camera',
@@ -68,12 +72,21 @@ function showState() {
   player.dataset.state = stream.frozenMs ? 'frozen' : state;
   setText(byId('state'), stream.frozenMs ? 'Frozen' : STATE[state]);
   const playing = state === 'playing';
+  talk.update();
   byId('overlay').hidden = playing;
   byId('frozen').hidden = !stream.frozenMs;
   if (stream.frozenMs) setText(byId('frozen'), `No new pictures for ${Math.floor(stream.frozenMs / 1000)} s`);
   if (playing) offerPlay();
   else {
     byId('btn-play').hidden = true;
+    if (problem?.code === PRIVATE) {
+      setText(byId('state'), 'Private');
+      setText(byId('overlay-title'), 'The camera is private');
+      showLine(byId('overlay-detail'), 'The picture comes back by itself when that is over.');
+      showLine(byId('overlay-next'), '');
+      byId('btn-retry').hidden = false;
+      return;
+    }
     const refusal = state === 'refused' && problem?.message;
     setText(byId('overlay-title'), refusal ? sentenceCase(refusal) : STATE[state]);
     const detail = [!refusal && problem?.message, problem?.remedy].filter(Boolean).map(sentence).join(' ');
@@ -145,44 +158,31 @@ function showMuted() {
 
 // ── figures ────────────────────────────────────────────────────────────────────────────────────
 
-const SAMPLE_MS = 230; // a little over four a second, never in step with 30 fps
-const IMPLAUSIBLE_MS = 60_000;
-const strip = new StripReader();
-const latencies = new LatencyWindow();
-let clocksDiffer = false;
-let stripSampledAt = 0;
+// A call begins with pictures that were captured before it did: they are old, and say nothing about the path.
+const SETTLE_MS = 1000;
+const display = new Screen();
 
 /** @param {number} now @param {VideoFrameCallbackMetadata} metadata */
-function sampleLatency(now, metadata) {
-  video.requestVideoFrameCallback(sampleLatency);
-  if (now - stripSampledAt < SAMPLE_MS) return;
-  stripSampledAt = now;
-  const clock = strip.read(video);
-  if (clock === null) return;
-  // The wall clock at the moment this frame reaches the screen, not at the moment the script got to run.
-  const shownAt = Date.now() + (metadata.expectedDisplayTime - performance.now());
-  const latency = since(clock, shownAt);
-  clocksDiffer = latency < 0 || latency > IMPLAUSIBLE_MS;
-  if (clocksDiffer) latencies.clear();
-  else latencies.add(now, latency);
+function measureLatency(now, metadata) {
+  video.requestVideoFrameCallback(measureLatency);
+  if (stream.firstFrameAt === null || now - stream.firstFrameAt < SETTLE_MS) return;
+  stream.latency?.shown(display.shownAt(now, metadata), metadata.rtpTimestamp);
 }
-if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(sampleLatency);
+if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(measureLatency);
 
 function showReport(report) {
   if (report === null) {
     // Yesterday's figures beside a dimmed picture would be read as today's.
     previousReport = null;
-    latencies.clear();
-    clocksDiffer = false;
     panel.clear();
     setText(byId('summary'), '');
     return;
   }
   const now = figures(report, previousReport);
   previousReport = report;
-  const latency = latencies.percentiles(performance.now());
+  const latency = stream.latency?.window.percentiles(performance.now()) ?? null;
   edgecam.stats = { ...now, g2g_p50_ms: latency?.p50 ?? null, g2g_p95_ms: latency?.p95 ?? null };
-  panel.show(now, clocksDiffer ? 'differs' : latency, stream.playingSince);
+  panel.show(now, latency, stream.playingSince);
   const brief = [
     now.width && `${now.width}×${now.height}`,
     now.fps !== null && `${Math.round(now.fps)} fps`,
@@ -291,6 +291,7 @@ const ACTIONS = {
   f: ['btn-fullscreen', toggleFullscreen],
   s: ['btn-snapshot', saveSnapshot],
   m: ['btn-mute', toggleMute],
+  t: ['btn-talk', () => talk.toggle()],
   r: ['btn-reconnect', reconnect],
   i: ['btn-stats', togglePanel],
   p: ['btn-pip', togglePictureInPicture],

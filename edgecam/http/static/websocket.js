@@ -16,6 +16,9 @@ export class WebSocketTransport {
   #timer = 0;
   #backoff = new Backoff(300, 10_000);
   #closed = false;
+  /** Messages since `registered`: with their number the server takes us back as if nothing had happened. */
+  #received = 0;
+  #registered = false;
 
   /**
    * @param {string} camera
@@ -96,7 +99,9 @@ export class WebSocketTransport {
   /** Messages are ordered: the offer follows `register` at once, one round trip earlier than after `registered`. */
   #register() {
     const offers = !this.passive || this.listener.healthy();
-    const register = { type: 'register', role: 'receiver', ...(offers && { offers: true }) };
+    // A call that was under way is made anew: what belongs to the old one must not be sent after us.
+    const resumable = !this.#registered || this.listener.healthy();
+    const register = { type: 'register', role: 'receiver', ...(offers && { offers: true }), ...(resumable && { received: this.#received }) };
     this.#socket.send(this.#addressed(register));
     for (const text of this.#held.splice(0)) this.#socket.send(text);
     this.listener.opened();
@@ -120,6 +125,10 @@ export class WebSocketTransport {
       return;
     }
     const { listener } = this;
+    if (message.type === 'registered') {
+      this.#registered = true;
+      if (!message.resumed) this.#received = 0;
+    } else if (message.type !== 'welcome') this.#received += 1;
     const iceServers = message.turnConfig?.iceServers ?? message.config?.iceServers;
     if (iceServers) listener.iceServers(iceServers);
     if (Array.isArray(message.cameras)) listener.cameras(message.cameras);

@@ -32,6 +32,11 @@ function fragment(ice, candidates) {
   return `${lines.map((text) => text.trim()).join('\r\n')}\r\n`;
 }
 
+const FRAGMENT = 'application/trickle-ice-sdpfrag';
+
+/** How many candidates the first section of a description has. @param {string} sdp */
+const candidatesIn = (sdp) => (sdp.split(/\r?\n(?=m=)/)[1] ?? '').split(/\r?\na=candidate:/).length - 1;
+
 /** One call over WHEP: the resource that POST made, and the candidates that wait to be PATCHed to it. */
 class WhepCall {
   #ice;
@@ -40,6 +45,7 @@ class WhepCall {
   #candidates = [];
   #patching = false;
   #ended = false;
+  #asking = new AbortController();
 
   /** @param {string} sdp */
   constructor(sdp) {
@@ -66,9 +72,43 @@ class WhepCall {
     this.#trickle();
   }
 
+  /** Ask for the camera's candidates that its answer did not have yet. @param {string} answer @param {(candidate: RTCIceCandidateInit) => void} found */
+  async listen(answer, found) {
+    if (!this.#resource || !/^a=ice-options:.*trickle/m.test(answer)) return;
+    const more = this.#candidatesUrl();
+    let seen = candidatesIn(answer);
+    while (!this.#ended) {
+      more.searchParams.set('from', String(seen));
+      const asked = { headers: { Accept: FRAGMENT }, signal: this.#asking.signal };
+      const response = await fetch(more, asked).catch(() => null);
+      if (!response?.ok || response.status === 205 || this.#ended) return;
+      const text = await response.text();
+      const lines = [...text.matchAll(/^a=(candidate:.*?)\r?$/gm)].map((match) => match[1]);
+      const sdpMid = /^a=mid:(\S+)/m.exec(text)?.[1];
+      for (const candidate of lines) found({ candidate, ...(sdpMid ? { sdpMid } : { sdpMLineIndex: 0 }) });
+      seen += lines.length;
+      if (/^a=end-of-candidates/m.test(text)) return;
+    }
+  }
+
+  /** Where the camera tells what the standard has no word for. */
+  #candidatesUrl() {
+    const url = new URL(this.#resource);
+    url.pathname += '/candidates';
+    return url;
+  }
+
+  /** Whether the camera says that this call is over. */
+  async isGone() {
+    if (!this.#resource || this.#ended) return false;
+    const response = await fetch(this.#candidatesUrl(), { method: 'HEAD' }).catch(() => null);
+    return [205, 404].includes(response?.status) && !this.#ended;
+  }
+
   end() {
     if (this.#ended) return;
     this.#ended = true;
+    this.#asking.abort();
     this.#delete();
   }
 
@@ -76,7 +116,7 @@ class WhepCall {
     if (this.#patching || this.#ended || !this.#resource || !this.#candidates.length) return;
     this.#patching = true;
     const body = fragment(this.#ice, this.#candidates.splice(0));
-    const headers = { 'Content-Type': 'application/trickle-ice-sdpfrag' };
+    const headers = { 'Content-Type': FRAGMENT };
     if (this.#etag) headers['If-Match'] = this.#etag;
     // A host without trickling (404, 405, 501) learns our address from the connectivity checks: failing is no news.
     const response = await fetch(this.#resource, { method: 'PATCH', headers, body }).catch(() => null);
@@ -116,7 +156,7 @@ export class WhepTransport {
     try {
       const response = await fetch(this.endpoint, {
         method: 'POST',
-        headers: { 'Content-Type': 'application/sdp', Accept: 'application/sdp' },
+        headers: { 'Content-Type': 'application/sdp', Accept: `application/sdp, ${FRAGMENT}` },
         body: sdp,
       });
       if (response.status !== 201) {
@@ -126,7 +166,9 @@ export class WhepTransport {
       }
       call.begin(response);
       const answer = await response.text();
-      if (!call.ended) this.listener.answer(answer);
+      if (call.ended) return;
+      this.listener.answer(answer);
+      call.listen(answer, (candidate) => this.listener.candidate(candidate));
     } catch {
       if (!call.ended) this.listener.problem({ kind: 'unreachable', message: 'The camera host does not answer' });
     }
@@ -138,6 +180,12 @@ export class WhepTransport {
 
   candidate(candidate) {
     this.#call?.candidate(candidate);
+  }
+
+  /** The pictures have stopped: perhaps the camera knows that the call is over. */
+  async verify() {
+    const call = this.#call;
+    if (await call?.isGone()) this.listener.gone();
   }
 
   hangUp() {

@@ -1,0 +1,1 @@
+"""`edgecam doctor`: what keeps pictures from getting through, found by trying each step for real."""

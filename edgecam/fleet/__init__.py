@@ -1,0 +1,1 @@
+"""One camera host among many: its identity, how it announces itself, whom it tells how it is."""

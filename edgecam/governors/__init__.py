@@ -1,0 +1,1 @@
+"""Governors: what the device and its link can afford, measured, and kept to; docs/governors.md."""

@@ -1,0 +1,1 @@
+"""STUN and TURN servers with credentials that are good now: static, minted with a shared secret, or fetched."""

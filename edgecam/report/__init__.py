@@ -1,0 +1,1 @@
+"""`edgecam report`: one archive to attach to a bug report."""

@@ -1,0 +1,1 @@
+"""What edgecam is measured against, each a process of its own that prints where it listens."""

@@ -1,0 +1,1 @@
+"""Servers of other people's kinds, written for the tests as faithfully as the documents allow."""
