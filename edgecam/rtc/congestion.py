@@ -30,7 +30,8 @@ MAX_HOLD = 0.8  # seconds of silence in which a queue may drain
 HELD_BACK = 0.15  # seconds of queue that are left to arrive meanwhile
 SHRINKING = 0.03  # seconds of queue that are gone meanwhile
 RELAPSE = 5.0  # seconds within which a congestion is the same as the one before
-MOVED_AFTER = 2.0  # seconds of constant lateness, below capacity: the way has become longer
+LOOK_AGAIN = 2.0  # seconds after a decision, to see what it has done
+STEADY = 1.5  # seconds of constant lateness: the way has become longer. A queue that drains is nowhere for so long
 LATE_PROBED = 0.08  # seconds that end a probe
 UNPADDED_STEP = 1.25
 WARY = 60.0  # seconds after a congestion for which the link is taken for a narrow one
@@ -96,6 +97,8 @@ class LinkEstimate:
         "_lost_then",
         "_mean",
         "_overdue_then",
+        "_steady",
+        "_steady_since",
         "_wishes",
         "available_bps",
         "congested",
@@ -127,6 +130,8 @@ class LinkEstimate:
         self._before = wanted_bps  # available before the congestion
         self._ground = wanted_bps  # available when it was last decided upon
         self._overdue_then = 0.0
+        self._steady = 0.0  # overdue, and since when it has been about that
+        self._steady_since = now
         self._lost_then = 0
         self._wishes = _Wishes()
 
@@ -169,6 +174,8 @@ class LinkEstimate:
         if not delivery.acknowledge(highest, lost, now):
             return
         overdue = delivery.overdue
+        if abs(overdue - self._steady) > SHRINKING:
+            self._steady, self._steady_since = overdue, now
         limit = min(LATE_AT_MOST, max(LATE, LATE / 2 + 4 * self._deviation))
         late = overdue > limit
         if self.congested:
@@ -249,7 +256,7 @@ class LinkEstimate:
             self._calm_since = now
             return
         busy = now - self._congested_at
-        if busy < MOVED_AFTER:
+        if busy < LOOK_AGAIN:
             if overdue > limit and busy < 2 * ENOUGH_SECONDS:
                 self._fall(SHARE * self._capacity())
             return
@@ -257,11 +264,13 @@ class LinkEstimate:
             pass  # what was thought is right, it only takes a while
         elif overdue > self._overdue_then + SHRINKING or delivery.arrivals[-1].lost > self._lost_then:
             self._fall(SHARE * self._capacity())  # still too much
-        else:  # constant, and nothing lost: no queue is like that
+        elif now - self._steady_since >= STEADY:  # and nothing lost: no queue is like that
             delivery.rebase()
             self.congested = self.overflowed = False
             self.available_bps = max(self.available_bps, self._before)
             return
+        else:
+            return  # on its way down from a longer queue, perhaps: the next report tells
         self._look(now)
 
     def _look(self, now: float) -> None:

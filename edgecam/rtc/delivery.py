@@ -83,8 +83,9 @@ class Delivery:
         """A burst left; `upcoming` is the next extended sequence number, `octets` all that were sent so far."""
         self._sequence, self._octets = upcoming, octets
         points = self._checkpoints
-        if points and points[-1][0] == upcoming:  # padding, or repairs: no later report can tell the two apart
-            points[-1] = (upcoming, now, octets)
+        if points and points[-1][0] == upcoming:
+            # Padding, or repairs, that no report tells from what left before. Only the time of that tells how long the way is.
+            points[-1] = (upcoming, points[-1][1], octets)
         else:
             points.append((upcoming, now, octets))
 

@@ -37,7 +37,7 @@ class Loop:
     loss: float = 0.0
     report_every: float = 0.2
     remb: Callable[[float], int | None] = lambda _now: None
-    retransmits: bool = True
+    ladder: tuple[int, ...] = LADDER
     now: float = 100.0
     samples: list[Sample] = field(default_factory=list)
 
@@ -46,7 +46,7 @@ class Loop:
         self.link = LinkEstimate(2_000_000, self.now)
         self.sequence = 1000
         self.octets = 0
-        self.rendition = len(LADDER) - 1
+        self.rendition = len(self.ladder) - 1
         self.keyframe = True
         self.holding = False
         self._queue: deque[tuple[int, int, bool]] = deque()  # (sequence, negative for padding; octets; marker)
@@ -68,10 +68,10 @@ class Loop:
         if now < link.hold_until:
             self.holding = True
             return
-        wanted = max((i for i, bps in enumerate(LADDER) if bps <= link.available_bps), default=0)
+        wanted = max((i for i, bps in enumerate(self.ladder) if bps <= link.available_bps), default=0)
         if wanted != self.rendition or self.holding:
             self.rendition, self.keyframe, self.holding = wanted, True, False
-        size = LADDER[self.rendition] / 30 / 8 * self.random.uniform(0.7, 1.3)
+        size = self.ladder[self.rendition] / 30 / 8 * self.random.uniform(0.7, 1.3)
         if self.keyframe:
             size *= KEYFRAME
             self.keyframe = False

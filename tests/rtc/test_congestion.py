@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from edgecam.rtc.congestion import FLOOR_BPS, REMB_PATIENCE, REMB_SPACING, LinkEstimate
+from edgecam.rtc.delivery import Delivery
 from tests.rtc.linksim import Loop, Sample
 
 TOP = 2  # the best rendition
@@ -191,3 +192,23 @@ def test_a_viewer_whose_count_stands_still_while_our_reports_reach_it_has_no_que
         link.reported(105, 0, now)
     assert link.queueing_ms < 60
     assert link.available_bps == 2_000_000
+
+
+@pytest.mark.parametrize("least_bps", range(360_000, 460_000, 10_000))
+def test_a_queue_that_drains_is_not_taken_for_a_longer_way(least_bps: int) -> None:
+    """On its way down a queue is once as long as when it was noticed."""
+    for begin in (10.0, 10.07, 10.13):
+        loop = Loop(rate_bps=GOOD, queue_ms=20_000.0, ladder=(least_bps, 700_000, 2_000_000))
+        loop.run(begin)
+        loop.rate_bps = BAD
+        down = [sample.available for sample in loop.run(10) if sample.at > 101 + begin]
+        assert max(down) < 2 * BAD
+
+
+def test_padding_does_not_make_the_way_look_shorter() -> None:
+    delivery = Delivery()
+    delivery.sent(1, 1200, 10.00)
+    delivery.sent(1, 2400, 10.03)
+    delivery.acknowledge(0, 0, 10.10)
+    assert delivery.round_trip == pytest.approx(0.1)
+    assert delivery.outstanding == 0
