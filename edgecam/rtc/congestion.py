@@ -32,7 +32,6 @@ SHRINKING = 0.03  # seconds of queue that are gone meanwhile
 RELAPSE = 5.0  # seconds within which a congestion is the same as the one before
 LOOK_AGAIN = 2.0  # seconds after a decision, to see what it has done
 STEADY = 1.5  # seconds of constant lateness: the way has become longer. A queue that drains is nowhere for so long
-LATE_PROBED = 0.08  # seconds that end a probe
 UNPADDED_STEP = 1.25
 WARY = 60.0  # seconds after a congestion for which the link is taken for a narrow one
 REMB_PATIENCE = 5.0  # seconds; Chromium raises its estimate, however slowly, while nothing is late
@@ -183,7 +182,7 @@ class LinkEstimate:
         elif self._lossy() or (late and self._believable(now)):
             self._congest(now)
         elif late:  # once may be chance, and the next report tells; but a probe has not gone well
-            if self.probing.undecided and overdue > LATE_PROBED:
+            if self.probing.undecided:
                 self.probing.fail(now)
         else:
             if not self.probing.undecided:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-DURATION = 0.6  # seconds; a quarter more than the link carries is then a queue of 150 ms
+DURATION = 0.5  # seconds; a quarter more than the link carries is then a queue of 125 ms
 FIRST_STEP = 1.5  # of what is known to be available
 NEXT_STEP = 2.0  # after a probe that went well
 PROMPT = 0.5  # seconds between reports
