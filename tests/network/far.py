@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.harness.browser import Visit
 from tests.network.cable import Cable
 from tests.network.hosts import RemoteDaemon
+
+T = TypeVar("T")
 
 INTERVAL = 0.1  # seconds between two looks
 IN_TIME_MS = 20  # a cable that is later than that is not the one that was asked for
@@ -79,13 +81,15 @@ def watch(visit: Visit, daemon: RemoteDaemon, cable: Cable, seconds: float, addr
     return phase
 
 
-def undisturbed(measure: Callable[[], tuple[Phase, ...]]) -> tuple[Phase, ...]:
-    """What `measure` has seen while the cable was in time. That is a process too: on a host that takes its processors
-    away for a moment it is late, and what was measured then is repeated."""
+def judged(measure: Callable[[], T], judge: Callable[[T], None], late_ms: Callable[[T], float]) -> None:
+    """`judge` what `measure` has seen. What fails is repeated if the cable was late meanwhile: that is a process too, and a host
+    that takes its processors away for a moment makes it one that nobody has asked for."""
     for attempt in range(1, ATTEMPTS + 1):
-        phases = measure()
-        late_ms = max(phase.late_ms for phase in phases)
-        if late_ms < IN_TIME_MS:
-            return phases
-        print(f"the cable was {late_ms:.0f} ms late (attempt {attempt} of {ATTEMPTS})")
-    raise AssertionError("the cable was late each time: this machine is too busy to tell")
+        seen = measure()
+        try:
+            return judge(seen)
+        except AssertionError as error:
+            if late_ms(seen) < IN_TIME_MS or attempt == ATTEMPTS:
+                raise
+            print(f"attempt {attempt} of {ATTEMPTS}: {error}, but the cable was {late_ms(seen):.0f} ms late")
+    return None
