@@ -49,7 +49,9 @@ class _Wishes:
 
     def note(self, bps: int, now: float) -> None:
         heard = self._heard
-        if len(heard) > 1 and now - heard[-2][0] < REMB_SPACING:  # a flood stays as long as its time, not as its messages
+        if (
+            len(heard) > 1 and now - heard[-2][0] < REMB_SPACING
+        ):  # a flood stays as long as its time, not as its messages
             heard[-1] = (now, bps)
             return
         heard.append((now, bps))
@@ -95,6 +97,7 @@ class LinkEstimate:
         "_late_since",
         "_lost_then",
         "_mean",
+        "_overdue_before",
         "_overdue_then",
         "_steady",
         "_steady_since",
@@ -128,6 +131,7 @@ class LinkEstimate:
         self._calm_since = float("-inf")
         self._before = wanted_bps  # available before the congestion
         self._ground = wanted_bps  # available when it was last decided upon
+        self._overdue_before = 0.0  # at the report before
         self._overdue_then = 0.0
         self._steady = 0.0  # overdue, and since when it has been about that
         self._steady_since = now
@@ -189,6 +193,7 @@ class LinkEstimate:
                 self._mean += (overdue - self._mean) / 16
                 self._deviation += (abs(overdue - self._mean) - self._deviation) / 16
             self._climb(now)
+        self._overdue_before = overdue
         if not late:
             self._late_since = now
 
@@ -202,13 +207,14 @@ class LinkEstimate:
         return overdue > LATE_LONG or self._late_before(now)
 
     def _late_before(self, now: float) -> bool:
-        """Whether this is not the first late report in a row, or speaks for long enough by itself."""
+        """Whether this late report is not the first in a row and nothing gets better, or it is the third, or speaks for long
+        enough by itself. What a stall has held up arrives at once afterwards; a queue of ours grows."""
         arrivals = self.delivery.arrivals
-        return (
-            now - self._late_since > 1.5 * (now - arrivals[-2].at) or now - arrivals[-2].at > 0.7
-            if len(arrivals) > 1
-            else False
-        )
+        if len(arrivals) < 2:
+            return False
+        interval, lasting = now - arrivals[-2].at, now - self._late_since
+        better = self.delivery.overdue < self._overdue_before
+        return interval > 0.7 or lasting > (2.5 if better else 1.5) * interval
 
     def _lossy(self) -> bool:
         """More loss than chance explains: three standard deviations above what is nobody's fault."""

@@ -212,3 +212,16 @@ def test_padding_does_not_make_the_way_look_shorter() -> None:
     delivery.acknowledge(0, 0, 10.10)
     assert delivery.round_trip == pytest.approx(0.1)
     assert delivery.outstanding == 0
+
+
+@pytest.mark.parametrize(
+    ("late", "congested"), [((0.11, 0.08), False), ((0.09, 0.12), True), ((0.12, 0.10, 0.09), True)]
+)
+def test_a_hiccup_is_gone_with_the_next_reports_and_a_queue_is_not(late: tuple[float, ...], congested: bool) -> None:
+    link, now = LinkEstimate(2_000_000, 0.0), 0.0
+    for overdue in (*[0.0] * 20, *late):
+        now += 0.2
+        for unit in range(round((now - 0.2) * 100), round(now * 100)):
+            link.sent(unit + 1, unit * 2500, unit / 100)
+        link.reported(round((now - 0.02 - overdue) * 100), 0, now)
+    assert link.congested == congested
