@@ -120,10 +120,9 @@ def back(good: Settings, refused: Settings) -> Settings:
 
 
 def offered(section: Signaling, settings: Settings) -> dict[str, str]:
-    """The cameras that the section offers to its server, and their titles."""
-    chosen = section.cameras or tuple(settings.camera)
-    cameras = {name: camera for name, camera in _enabled(settings).items() if name in chosen}
-    return {name: camera.title or name for name, camera in cameras.items()}
+    """The cameras that the section offers to its server, in its order, and their titles."""
+    enabled = _enabled(settings)
+    return {name: enabled[name].title or name for name in section.cameras or enabled if name in enabled}
 
 
 # cameras

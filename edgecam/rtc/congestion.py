@@ -49,9 +49,7 @@ class _Wishes:
 
     def note(self, bps: int, now: float) -> None:
         heard = self._heard
-        if (
-            len(heard) > 1 and now - heard[-2][0] < REMB_SPACING
-        ):  # a flood stays as long as its time, not as its messages
+        if len(heard) > 1 and now - heard[-2][0] < REMB_SPACING:  # a flood stays as long as its time, not as its messages
             heard[-1] = (now, bps)
             return
         heard.append((now, bps))

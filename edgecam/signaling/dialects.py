@@ -31,8 +31,8 @@ def dialect(
     backoff: Backoff,
     state_dir: Path | None = None,
 ) -> PerCamera:
-    """What serves `[signaling.NAME]`; `cameras` are names to titles, `state_dir` is for what is to outlive the daemon. Raises
-    ConfigError when a library is missing."""
+    """What serves `[signaling.NAME]`; `cameras` are those that the section offers, names to titles, `state_dir` is for what is to
+    outlive the daemon. Raises ConfigError when a library is missing."""
     match section:
         case WebsocketSignaling():
             from edgecam.signaling.websocket import WebsocketExchange

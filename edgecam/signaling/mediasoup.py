@@ -190,11 +190,10 @@ def mediasoup(
     backoff: Backoff = BACKOFF,
 ) -> PerCamera:
     """The section at work. Raises ConfigError where several cameras would have one name."""
-    chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
-    if len(chosen) > 1 and "{camera}" not in settings.participant + settings.room:
+    if len(cameras) > 1 and "{camera}" not in settings.participant + settings.room:
         raise ConfigError(
-            f"[signaling.{name}] gives {len(chosen)} cameras the name {settings.participant!r} in one room",
+            f"[signaling.{name}] gives {len(cameras)} cameras the name {settings.participant!r} in one room",
             remedy="write {camera} in its participant, or name one camera in cameras",
         )
     told = ToldErrors()
-    return PerCamera(name, chosen, board, backoff, lambda camera, line: MediasoupCamera(name, settings, camera, sessions, line, told))
+    return PerCamera(name, cameras, board, backoff, lambda camera, line: MediasoupCamera(name, settings, camera, sessions, line, told))

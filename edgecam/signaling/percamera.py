@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol
 
@@ -33,7 +33,8 @@ async def public(sessions: Sessions, camera: str, component: Component) -> None:
 
 
 class PerCamera:
-    """What serves a `[signaling.NAME]` section. `build` makes the connection of a camera, given its line on the board.
+    """What serves a `[signaling.NAME]` section for `cameras`, by name. `build` makes the connection of a camera, given its line on
+    the board.
 
     `components`: the names of those lines, `signaling.NAME`, or `signaling.NAME.CAMERA` when there are several; a camera keeps
     its line for as long as it keeps its connection.
@@ -42,7 +43,7 @@ class PerCamera:
     def __init__(
         self,
         name: str,
-        cameras: Sequence[str],
+        cameras: Collection[str],
         board: HealthBoard,
         backoff: Backoff,
         build: Callable[[str, Component], CameraConnection],

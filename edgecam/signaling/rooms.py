@@ -149,10 +149,9 @@ class RoomsExchange(PerCamera):
             file = state_dir / f"room-{name}-{camera}" if state_dir is not None else None
             return RoomsCamera(name, settings, camera, sessions, component, file)
 
-        chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
-        if len(chosen) > 1 and settings.room and "{camera}" not in settings.room:
+        if len(cameras) > 1 and settings.room and "{camera}" not in settings.room:
             raise ConfigError(
-                f"[signaling.{name}] has {len(chosen)} cameras and one room, in which nobody could tell them apart",
+                f"[signaling.{name}] has {len(cameras)} cameras and one room, in which nobody could tell them apart",
                 remedy=f'write room = "{settings.room}-{{camera}}", or name one of them in cameras',
             )
-        super().__init__(name, chosen, board, backoff, build)
+        super().__init__(name, cameras, board, backoff, build)

@@ -189,17 +189,16 @@ class CallExchange(PerCamera):
         board: HealthBoard,
         backoff: Backoff = BACKOFF,
     ) -> None:
-        chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
-        if len(chosen) > 1 and "{camera}" not in settings.email:
+        if len(cameras) > 1 and "{camera}" not in settings.email:
             raise ConfigError(
-                f"[signaling.{name}] has one account for {len(chosen)} cameras",
+                f"[signaling.{name}] has one account for {len(cameras)} cameras",
                 remedy="name one camera in `cameras`, or put {camera} into `email`",
             )
 
         def build(camera: str, component: Component) -> CallCamera:
             return CallCamera(name, settings, camera, cameras[camera], sessions, component)
 
-        super().__init__(name, chosen, board, backoff, build)
+        super().__init__(name, cameras, board, backoff, build)
 
     @property
     def callers(self) -> Mapping[str, Caller]:

@@ -106,5 +106,4 @@ class RoomExchange(PerCamera):
             seat = Seat(f"signaling.{name}", camera, room, user_name, sessions, picture, ours, told)
             return RoomCamera(name, settings, seat, component, board)
 
-        chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
-        super().__init__(name, chosen, board, backoff, build)
+        super().__init__(name, cameras, board, backoff, build)

@@ -225,5 +225,4 @@ class WebsocketExchange(PerCamera):
         def build(camera: str, component: Component) -> WebsocketCamera:
             return WebsocketCamera(name, settings, camera, cameras[camera], sessions, component)
 
-        chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
-        super().__init__(name, chosen, board, backoff, build)
+        super().__init__(name, cameras, board, backoff, build)

@@ -167,10 +167,9 @@ def whip(
     backoff: Backoff = BACKOFF,
 ) -> PerCamera:
     """The section at work. Raises ConfigError where its address is none, or one for several cameras."""
-    chosen = [camera for camera in settings.cameras or cameras if camera in cameras]
-    if len(chosen) > 1 and "{camera}" not in settings.url:
+    if len(cameras) > 1 and "{camera}" not in settings.url:
         raise ConfigError(
-            f"[signaling.{name}] publishes {len(chosen)} cameras at one address",
+            f"[signaling.{name}] publishes {len(cameras)} cameras at one address",
             remedy="write {camera} in its url where the camera's name belongs, or name one camera in cameras",
         )
-    return PerCamera(name, chosen, board, backoff, lambda camera, line: WhipCamera(name, settings, camera, sessions, line))
+    return PerCamera(name, cameras, board, backoff, lambda camera, line: WhipCamera(name, settings, camera, sessions, line))
