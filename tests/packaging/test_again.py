@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.twice import MOST
+from tests.again import AGAIN, MOST
 
 HOME = Path(__file__).resolve().parents[2]
 PASSES = "def test_passes(): pass\n"
@@ -28,7 +28,11 @@ def run(where: Path, text: str) -> tuple[int, str]:
     (where / "test_it.py").write_text(text)
     env = {"PYTHONPATH": str(HOME), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.twice", "-p", "no:timeout"], cwd=where, env=env, text=True, capture_output=True
+        [sys.executable, "-m", "tests.again", "-p", "no:timeout", "-p", "tests.conftest"],
+        cwd=where,
+        env=env,
+        text=True,
+        capture_output=True,
     )
     return done.returncode, done.stdout
 
@@ -43,6 +47,7 @@ def test_what_passes_by_itself_is_named(tmp_path: Path) -> None:
     code, said = run(tmp_path, PASSES + ONCE)
     assert code == 0
     assert "1 failed, 1 passed" in said
+    assert "of its processors' time was taken away" in said
     assert "FAILED ONCE" in said
     assert "test_it.py::test_fails_once" in said.partition("FAILED ONCE")[2]
 
@@ -50,8 +55,8 @@ def test_what_passes_by_itself_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "runs"),
     [
-        pytest.param(PASSES + ALWAYS, 2, id="fails twice"),
-        pytest.param(ALWAYS + ONCE, 2, id="one of two fails twice"),
+        pytest.param(PASSES + ALWAYS, 1 + AGAIN, id="fails always"),
+        pytest.param(ALWAYS + ONCE, 1 + AGAIN, id="one of two fails always"),
         pytest.param(MANY.format(n=MOST + 1).replace("been.touch()", "False"), 1, id="too many"),
         pytest.param("import nothing_of_that_name\n", 1, id="cannot be imported"),
         pytest.param("import os\ndef test_ends_the_run(): os._exit(1)\n", 1, id="ends the run"),

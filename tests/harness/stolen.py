@@ -1,0 +1,35 @@
+"""What of the processors' time this machine did not get: taken by a host for others (steal), or kept back by a limit (throttling).
+
+A test that runs against the clock says by it whether the machine stood still, or what it tests."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+STAT, LIMIT = Path("/proc/stat"), Path("/sys/fs/cgroup/cpu.stat")
+STEAL = 8  # field of the line "cpu", proc(5)
+
+
+def _taken() -> float:
+    """Processor seconds since the machine began."""
+    steal = int(STAT.read_text().split("\n", 1)[0].split()[STEAL]) / os.sysconf("SC_CLK_TCK")
+    try:
+        limit = dict(line.split() for line in LIMIT.read_text().splitlines())
+    except OSError:  # no such file: no limit
+        limit = {}
+    return steal + int(limit.get("throttled_usec", 0)) / 1e6
+
+
+class Stolen:
+    """From when it was made."""
+
+    def __init__(self) -> None:
+        self._begun, self._taken = time.monotonic(), _taken()
+
+    @property
+    def share(self) -> float:
+        """Of all processors' time, 0 to 1. A processor that nobody wanted is not missed, so a little may be all there was."""
+        seconds = (time.monotonic() - self._begun) * (os.cpu_count() or 1)
+        return (_taken() - self._taken) / seconds if seconds else 0.0
