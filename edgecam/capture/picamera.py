@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 
+from edgecam.capture.capturetime import libcamera_time
 from edgecam.capture.frames import Captured, SourceInfo
 from edgecam.capture.pacing import RateCap
 from edgecam.capture.picameracontrols import controls_of, parsed
@@ -27,9 +28,6 @@ from edgecam.media.types import ControlsNow
 BUFFERS = 6
 # libcamera's names and FFmpeg's, of the formats whose memory can be used as it is.
 FORMATS = {"YUV420": "yuv420p", "NV12": "nv12"}
-# A sensor's timestamp older than this, or from the future, is of some other clock.
-MAX_AGE_NS = 2_000_000_000
-MAX_AHEAD_NS = 5_000_000
 INSTALL = (
     "apt install python3-picamera2; a virtual environment sees it if the distribution's Python made it with --system-site-packages, "
     "as `make run` does"
@@ -91,7 +89,7 @@ class Picamera:
             self.camera.start()  # with all controls that have been set
         while True:
             request = self._ready.get()
-            captured_ns = sensor_time(request.request.metadata.get(self._timestamp), time.monotonic_ns())
+            captured_ns = libcamera_time(request.request.metadata.get(self._timestamp), time.monotonic_ns())
             if not cap.passes(captured_ns):
                 request.release()
                 continue
@@ -204,18 +202,6 @@ def chosen(found: Sequence[Mapping[str, Any]], camera: str) -> tuple[int, str]:
             return number, names[number]
     there = f"libcamera sees {', '.join(names)}" if names else "libcamera sees none; check the cable and its connector"
     raise CaptureError(f"there is no camera {camera!r}", remedy=there, code="camera-absent")
-
-
-def sensor_time(timestamp_ns: int | None, now_ns: int) -> int:
-    """CLOCK_MONOTONIC nanoseconds of the sensor's timestamp, which libcamera defines as CLOCK_BOOTTIME and drivers take from
-    CLOCK_MONOTONIC; `now_ns` for one of neither clock."""
-    if timestamp_ns is None:
-        return now_ns
-    slept_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    for candidate_ns in (timestamp_ns, timestamp_ns - slept_ns):
-        if -MAX_AHEAD_NS <= now_ns - candidate_ns <= MAX_AGE_NS:
-            return candidate_ns
-    return now_ns
 
 
 @contextlib.contextmanager

@@ -13,12 +13,12 @@ from typing import Protocol
 import av
 
 from edgecam.capture.alsa import broken, require_alsa
+from edgecam.capture.capturetime import wall_time
 from edgecam.capture.pacing import sleep_until
 
 RATE = 48_000  # Hz: what Opus runs at, RFC 7587 section 4.1
 CHUNK_NS = 20_000_000
 BEEP_HZ, BEEP_SECONDS, BEEP_LEVEL = 1000, 0.1, 9000
-MAX_AGE_NS = 2_000_000_000  # of a time of capture; an older one is of some other clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,9 @@ class Microphone:
 
 def _captured_ns(packet: av.Packet[av.AudioStream]) -> int:
     """FFmpeg tells the wall clock of the first sample, from what ALSA says of its buffer."""
-    now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
     if packet.pts is None or packet.time_base is None:
-        return now_ns
-    age_ns = wall_ns - round(packet.pts * packet.time_base * 1_000_000_000)
-    return now_ns - age_ns if 0 <= age_ns <= MAX_AGE_NS else now_ns
+        return time.monotonic_ns()
+    return wall_time(round(packet.pts * packet.time_base * 1_000_000_000), time.monotonic_ns())
 
 
 def sound_source(device: str) -> SoundSource:

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgecam.capture import v4l2control
 from edgecam.capture.cameracontrols import Controls
+from edgecam.capture.capturetime import v4l2_time
 from edgecam.capture.frames import Captured, SourceInfo
 from edgecam.capture.pacing import RateCap
 from edgecam.capture.passthrough import Passed
@@ -21,9 +22,6 @@ from edgecam.capture.v4l2stream import V4l2Stream
 from edgecam.errors import CaptureError
 from edgecam.media.types import ControlsNow
 
-# A kernel timestamp older than this, or from the future, is of some other clock.
-MAX_AGE_NS = 2_000_000_000
-MAX_AHEAD_NS = 5_000_000
 CORRUPT_SECONDS = 1.0  # of nothing but damaged pictures until the camera is given up
 
 
@@ -71,7 +69,7 @@ class V4l2Camera:
         damaged = 0
         with self._errors_named("read"):
             for filled in self._stream.filled():
-                captured_ns = capture_time(filled.timestamp_us, time.monotonic_ns())
+                captured_ns = v4l2_time(filled.timestamp_us, time.monotonic_ns())
                 shown = cap.passes(captured_ns)
                 if not shown and self._decoder.each_alone:
                     continue
@@ -87,7 +85,7 @@ class V4l2Camera:
         with self._errors_named("read"):
             for filled in self._stream.filled():
                 if filled.data and not filled.damaged:
-                    yield Passed(bytes(filled.data), None, capture_time(filled.timestamp_us, time.monotonic_ns()))
+                    yield Passed(bytes(filled.data), None, v4l2_time(filled.timestamp_us, time.monotonic_ns()))
 
     def request_keyframe(self) -> None:
         """Does nothing where the driver has no such control: `keyframes_on_request` says which it is."""
@@ -140,12 +138,6 @@ class V4l2Camera:
             yield
         except OSError as error:
             raise device_error(self._device, doing, error) from error
-
-
-def capture_time(timestamp_us: int, now_ns: int) -> int:
-    """CLOCK_MONOTONIC nanoseconds: the driver's timestamp where it is of that clock, else the time of arrival."""
-    age_ns = now_ns - timestamp_us * 1000
-    return timestamp_us * 1000 if -MAX_AHEAD_NS <= age_ns <= MAX_AGE_NS else now_ns
 
 
 def device_error(device: str, doing: str, error: OSError) -> CaptureError:

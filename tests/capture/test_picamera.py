@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgecam.capture.picamera import chosen, sensor_time
+from edgecam.capture.capturetime import libcamera_time
+from edgecam.capture.picamera import chosen
 from edgecam.errors import CaptureError
 from edgecam.settings import CameraSettings
 
@@ -18,11 +19,11 @@ FOUND: list[dict[str, Any]] = [{"Id": "/base/soc/i2c0mux/i2c@1/imx708@1a", "Mode
 def test_the_sensors_time_counts_on_either_of_linuxs_clocks_and_on_no_other() -> None:
     now = time.monotonic_ns()
     slept = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    assert sensor_time(now - 40_000_000, now) == now - 40_000_000
-    assert sensor_time(now + slept - 40_000_000, now) == pytest.approx(now - 40_000_000, abs=1_000_000)
-    assert sensor_time(now - 60_000_000_000, now) == now
-    assert sensor_time(time.time_ns(), now) == now
-    assert sensor_time(None, now) == now
+    assert libcamera_time(now - 40_000_000, now) == now - 40_000_000
+    assert libcamera_time(now + slept - 40_000_000, now) == pytest.approx(now - 40_000_000, abs=1_000_000)
+    assert libcamera_time(now - 60_000_000_000, now) == now
+    assert libcamera_time(time.time_ns(), now) == now
+    assert libcamera_time(None, now) == now
 
 
 def test_a_camera_is_chosen_by_index_id_or_model() -> None:

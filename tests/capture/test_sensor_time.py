@@ -8,8 +8,8 @@ import random
 import pytest
 
 from edgecam.capture.arrivals import ArrivalClock
+from edgecam.capture.capturetime import v4l2_time
 from edgecam.capture.childlink import Timestamps
-from edgecam.capture.v4l2 import capture_time
 from edgecam.media.types import RTP_CLOCK
 
 HOUR_NS = 3600 * 10**9
@@ -27,7 +27,7 @@ def test_an_hour_of_a_sensors_times_does_not_drift_by_a_tick_nor_shake() -> None
     for number in range(HOUR_NS // PERIOD_NS):
         sensor_ns = begun_ns + number * PERIOD_NS
         arrived_ns = sensor_ns + 8_000_000 + round(dice.expovariate(1 / 5_000_000))
-        ticks.append(stamps.next(capture_time(sensor_ns // 1000, arrived_ns)))
+        ticks.append(stamps.next(v4l2_time(sensor_ns // 1000, arrived_ns)))
     assert abs(ticks[-1] - ticks[0] - ticks_of((len(ticks) - 1) * PERIOD_NS)) <= 1
     steps = {after - before for before, after in itertools.pairwise(ticks)}
     assert steps <= {3002, 3003, 3004}
@@ -62,12 +62,12 @@ def test_after_a_restart_time_goes_on_by_as_much_as_has_passed() -> None:
 
 def test_a_driver_that_steps_back_or_is_of_another_clock_after_a_restart_makes_no_jump() -> None:
     stamps, now_ns = Timestamps(), 10**13
-    before = [stamps.next(capture_time((now_ns + number * PERIOD_NS) // 1000, now_ns + number * PERIOD_NS)) for number in range(10)]
+    before = [stamps.next(v4l2_time((now_ns + number * PERIOD_NS) // 1000, now_ns + number * PERIOD_NS)) for number in range(10)]
     begins_ns = now_ns + 10 * PERIOD_NS
     after = []
     for number in range(10):
         arrived_ns = begins_ns + number * PERIOD_NS
-        after.append(stamps.next(capture_time(number * PERIOD_NS // 1000, arrived_ns)))  # counts from when it was opened
+        after.append(stamps.next(v4l2_time(number * PERIOD_NS // 1000, arrived_ns)))  # counts from when it was opened
     whole = before + after
     assert whole == sorted(set(whole))
     assert all(2900 < b - a < 3100 for a, b in itertools.pairwise(whole))

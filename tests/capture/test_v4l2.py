@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from edgecam.capture.capturetime import v4l2_time
 from edgecam.capture.process import CaptureProcess
-from edgecam.capture.v4l2 import capture_time
 from edgecam.errors import CaptureError
 from edgecam.health import Condition, HealthBoard
 from edgecam.settings import CameraSettings
@@ -180,9 +180,9 @@ def test_nothing_but_damaged_pictures_is_an_error(usb2_camera: FakeV4l2) -> None
 
 def test_timestamps_of_another_clock_are_not_believed() -> None:
     now_ns = 5 * 10**9
-    assert capture_time(4_990_000, now_ns) == 4_990_000_000
-    assert capture_time(1_790_000_000_000_000, now_ns) == now_ns  # wall clock
-    assert capture_time(0, now_ns) == now_ns
+    assert v4l2_time(4_990_000, now_ns) == 4_990_000_000
+    assert v4l2_time(1_790_000_000_000_000, now_ns) == now_ns  # wall clock
+    assert v4l2_time(0, now_ns) == now_ns
 
 
 @pytest.mark.parametrize("state", ["unplugged", "hang", "eio"])
