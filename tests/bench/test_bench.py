@@ -52,10 +52,10 @@ EXPECTED = {
 OPTIONAL = {"glass_webrtcbin_ms", "ratio_glass"}  # where GStreamer is installed
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_a_quick_run_yields_every_figure(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench", "--quick", "--keep", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "record.json").read_text())
     assert set(found["figures"]) - OPTIONAL == EXPECTED
