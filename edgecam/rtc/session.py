@@ -15,9 +15,10 @@ from edgecam.errors import EdgecamError
 from edgecam.media.feed import Feed
 from edgecam.media.pipeline import Pipeline
 from edgecam.peers import Candidate, Ended, PeerKey, PeerLink
-from edgecam.rtc import aiortc_private, audio, feedback, sdp
+from edgecam.rtc import aiortc_private, audio, sdp
 from edgecam.rtc.allowance import Allowance
 from edgecam.rtc.candidates import RemoteCandidates
+from edgecam.rtc.feedback import FeedbackReader
 from edgecam.rtc.ice import restart
 from edgecam.rtc.ice.agent import Agent
 from edgecam.rtc.ice.candidate import Candidate as IceCandidate
@@ -27,16 +28,15 @@ from edgecam.rtc.ice.servers import Server
 from edgecam.rtc.latency import LatencyChannel
 from edgecam.rtc.localcandidates import LocalCandidates
 from edgecam.rtc.negotiation import h264_capabilities, negotiating
-from edgecam.rtc.retransmission import RetransmissionBudget
 from edgecam.rtc.sending.fanout import FanOut
 from edgecam.rtc.sending.outlet import VideoOutlet
+from edgecam.rtc.viewerreports import ViewerReports
 
 log = structlog.get_logger(__name__)
 
 # BYE, DTLS close and sockets take milliseconds, saying goodbye to a TURN server that has died a second. Nobody waits for that:
 # the viewer's place is free already.
 CLOSE_TIMEOUT = 10.0  # seconds
-REMB_OPENING = 3.0  # seconds
 ICE_RESTARTS = (0.1, 5.0)  # a second, and at once: a phone on a train changes its network often, but not each second
 
 
@@ -63,11 +63,7 @@ class ViewerSession:
         self.fanout = fanout
         self.created = time.monotonic()
         self.connected_at: float | None = None
-        self.bandwidth_bps: int | None = None
-        self.fraction_lost = 0.0
-        self.lost = 0
-        self.jitter_ms: float | None = None
-        self.keyframe_requests = 0
+        self.reports = ViewerReports({"viewer": key.shown, "camera": key.camera}, self._other, self.end)
         self.ice_restarts = 0
         self._restarts_allowed = Allowance(*ICE_RESTARTS)
         self._on_connected = on_connected
@@ -84,7 +80,6 @@ class ViewerSession:
         self._agents: dict[str | None, Agent] = {}
         self._remote_credentials: dict[str, tuple[str, str]] = {}
         self._remote_described = asyncio.Event()
-        self._retransmissions = RetransmissionBudget()
         self._pc: RTCPeerConnection | None = None
         self.outlet: VideoOutlet | None = None
         self._audio: audio.AudioSection | None = None
@@ -186,8 +181,9 @@ class ViewerSession:
         """Send BYE and give everything back."""
         if not self._closed:
             stats = await self.transport_stats()
-            self.fanout.totals.add(stats, units=self.sent_units, lost=self.lost, dropped=self.dropped_units)
+            self.fanout.totals.add(stats, units=self.sent_units, lost=self.reports.lost, dropped=self.dropped_units)
         self._closed = True
+        self.reports.close()
         self.end(self._reason)
         self.pipeline.release(self)
         if self._pc is None:
@@ -296,11 +292,6 @@ class ViewerSession:
     def sent_units(self) -> int:
         return self._feed.delivered if self._feed is not None else 0
 
-    @property
-    def _told_enough(self) -> bool:
-        """Whether REMB is worth believing where nothing else is known: browsers open with a guess of 93 kbit/s."""
-        return self.connected_at is not None and time.monotonic() - self.connected_at >= REMB_OPENING
-
     async def transport_stats(self) -> dict[str, Any]:
         """aiortc's sender statistics by type; empty before the session is open."""
         if self._pc is None or self.connected_at is None:
@@ -312,16 +303,15 @@ class ViewerSession:
     def _open(self, sound: str | None) -> RTCPeerConnection:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         aiortc_private.connect_quietly(pc)
-        aiortc_private.connect_quietly(pc)
         self._pc = pc
         transceiver = pc.addTransceiver("video", direction="sendonly")
         # Before setRemoteDescription: set later, preferences are ignored and H.264 goes out labelled VP8.
         transceiver.setCodecPreferences(h264_capabilities())
         self._sender = transceiver.sender
         aiortc_private.share_ssrcs(self._sender, self.fanout.ssrc, self.fanout.rtx_ssrc)
-        self._ssrc = aiortc_private.media_ssrc(self._sender)
-        self._feedback = feedback.FeedbackReader(self._ssrc, aiortc_private.rtx_ssrc(self._sender))
         self.outlet = VideoOutlet(self._sender, self.pipeline, self.fanout, self.key.shown, self.end)
+        ssrcs = aiortc_private.media_ssrc(self._sender), aiortc_private.rtx_ssrc(self._sender)
+        self.reports.begin(FeedbackReader(*ssrcs), self.outlet)
         self._senders = [self._sender]
         if sound is not None:
             self._audio = audio.AudioSection(pc, sound, self.pipeline, self.fanout.sound, self.key.shown)
@@ -360,8 +350,8 @@ class ViewerSession:
         for transceiver in pc.getTransceivers():
             aiortc_private.receive_nothing(transceiver)
         # Bundling may have moved the sender to another transport, so the tap is laid after negotiation.
-        aiortc_private.observe_rtcp(self._sender, self._heard)
-        aiortc_private.take_rtcp(self._sender, self._heard)
+        aiortc_private.observe_rtcp(self._sender, self.reports.heard)
+        aiortc_private.take_rtcp(self._sender, self.reports.heard)
         if self._audio is not None:
             self._audio.described(text, self._sender)
         self._sender.transport.on("statechange", self._dtls_changed)
@@ -377,6 +367,7 @@ class ViewerSession:
         state = self._pc.connectionState
         if state == "connected" and self.connected_at is None:
             self.connected_at = time.monotonic()
+            self.reports.connected()
             self._connected.set()
             self._on_connected(self)
         elif state in {"failed", "closed"}:
@@ -388,47 +379,6 @@ class ViewerSession:
         transport = self._sender.transport
         if transport.state == "closed" and transport.transport.state == "completed":
             self.end(f"the {self._other} hung up")
-
-    def _heard(self, data: bytes) -> bool:
-        """Take what concerns the stream as a whole; returns whether aiortc may act on the compound too. Never raises."""
-        if self._closed:  # sockets live a little longer than we do
-            return False
-        try:
-            return self._act_on(data)
-        except Exception as error:
-            log.exception("feedback.failed", viewer=self.key.shown, camera=self.key.camera)
-            self.end(f"what the viewer reports cannot be acted upon ({type(error).__name__})")
-            return False
-
-    def _act_on(self, data: bytes) -> bool:
-        allowed = True
-        rate = self.outlet.rate if self.outlet is not None else None
-        for item in self._feedback.read(data):
-            match item:
-                case feedback.KeyframeWanted():
-                    self.keyframe_requests += 1
-                    if self._feed is not None:
-                        self._feed.request_keyframe()
-                case feedback.Bandwidth(bps):
-                    self.bandwidth_bps = bps
-                    if rate is not None:
-                        rate.wished(bps)
-                    elif self._feed is not None and self._told_enough:
-                        self._feed.available(bps)
-                case feedback.Reception(rtx=False) as report:
-                    self.fraction_lost, self.jitter_ms = report.fraction_lost, report.jitter / 90
-                    self.lost = max(self.lost, report.lost)  # duplicates make it shrink; counters do not
-                    if rate is not None:
-                        rate.reported(report)
-                case feedback.Reception(rtx=True) as report if rate is not None:
-                    rate.reported(report)
-                case feedback.Nack(sequence_numbers) if rate is not None:
-                    rate.nacked(sequence_numbers)
-                case feedback.Nack(sequence_numbers):
-                    allowed = self._retransmissions.spend(len(sequence_numbers), time.monotonic())
-                case feedback.Bye():
-                    self.end(f"the {self._other} said BYE")
-        return allowed
 
     async def _apply_candidates(self) -> None:
         await self._remote_described.wait()

@@ -176,7 +176,7 @@ async def _viewer(session: ViewerSession) -> dict[str, Any]:
     round_trip = getattr(remote, "roundTripTime", None)
     path = session.path
     connected = session.connected_at
-    latency = session.latency.current
+    latency, reports = session.latency.current, session.reports
     return {
         "id": session.key.shown,
         "via": session.key.via,
@@ -191,16 +191,16 @@ async def _viewer(session: ViewerSession) -> dict[str, Any]:
         "sent_bytes": getattr(outbound, "bytesSent", None),
         "sent_units": session.sent_units,
         "dropped_units": session.dropped_units,
-        "lost_packets": session.lost,
-        "loss_pct": round(session.fraction_lost * 100, 1),
+        "lost_packets": reports.lost,
+        "loss_pct": round(reports.fraction_lost * 100, 1),
         "rtt_ms": round(round_trip * 1000, 1) if round_trip is not None else None,
-        "jitter_ms": round(session.jitter_ms, 1) if session.jitter_ms is not None else None,
+        "jitter_ms": round(reports.jitter_ms, 1) if reports.jitter_ms is not None else None,
         "latency_p50_ms": round(latency.p50_ms, 1) if latency is not None else None,
         "latency_p95_ms": round(latency.p95_ms, 1) if latency is not None else None,
-        "remb_bps": session.bandwidth_bps,
+        "remb_bps": reports.bandwidth_bps,
         "available_bps": session.available_bps,
         "queueing_ms": round(session.queueing_ms, 1) if session.queueing_ms is not None else None,
-        "keyframe_requests": session.keyframe_requests,
+        "keyframe_requests": reports.keyframe_requests,
     }
 
 

@@ -54,7 +54,7 @@ def test_pli_fir_and_remb_are_heard() -> None:
         async with scene() as stage, Viewer() as viewer:
             await connect(stage, viewer)
             (session,) = stage.viewers
-            receiver, ssrc = viewer.receiver, session._ssrc
+            receiver, ssrc = viewer.receiver, session.fanout.ssrc
             asked = stage.pipeline.keyframe_requests.asked
             await receiver._send_rtcp_pli(ssrc)
             fir = RtcpPsfbPacket(fmt=feedback.FIR, ssrc=1, media_ssrc=0, fci=ssrc.to_bytes(4, "big") + bytes(4))
@@ -62,9 +62,9 @@ def test_pli_fir_and_remb_are_heard() -> None:
             remb = RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=pack_remb_fci(640_000, [ssrc]))
             await receiver._send_rtcp(remb)
             await viewer.decoded(10)
-            assert session.keyframe_requests >= 2
+            assert session.reports.keyframe_requests >= 2
             assert stage.pipeline.keyframe_requests.asked >= asked + 2
-            assert session.bandwidth_bps is not None
+            assert session.reports.bandwidth_bps is not None
 
     asyncio.run(scenario())
 
@@ -113,7 +113,7 @@ def test_reports_are_heard_without_waking_aiortcs_receiving_task() -> None:
 
             transport._handle_rtcp_data = handle
             async with asyncio.timeout(5):
-                while session.jitter_ms is None:
+                while session.reports.jitter_ms is None:
                     await viewer.decoded(1)
             assert queued == []
 
@@ -144,18 +144,18 @@ def test_of_a_flood_of_rtcp_most_is_not_even_decrypted(fast: bool) -> None:
             begun = time.monotonic()
             for _ in range(300):
                 for _ in range(10):
-                    await send_rtcp(viewer, pli(session._ssrc))
+                    await send_rtcp(viewer, pli(session.fanout.ssrc))
                 await asyncio.sleep(0.001)
             await viewer.decoded(3)
             most = aiortc_private.RTCP_BURST + aiortc_private.RTCP_PER_SECOND * (time.monotonic() - begun)
             assert aiortc_private.RTCP_BURST / 2 <= counting.compounds <= most + 1
             assert most < 2000, "or it was no flood"
-            asked = session.keyframe_requests
+            asked = session.reports.keyframe_requests
             assert asked <= counting.compounds
             await asyncio.sleep(0.1)
-            await send_rtcp(viewer, pli(session._ssrc))
+            await send_rtcp(viewer, pli(session.fanout.ssrc))
             await viewer.decoded(3)
-            assert session.keyframe_requests > asked, "it is listened to again"
+            assert session.reports.keyframe_requests > asked, "it is listened to again"
             assert session.alive
 
     asyncio.run(scenario())
@@ -175,7 +175,7 @@ def test_what_goes_wrong_in_reading_rtcp_is_not_hidden_and_what_is_forged_is_pas
             transport: Any = sender.transport
             arrive = transport.transport._connection.data_received
             arrive(b"\x80\xc9" + bytes(40), 1)  # forged
-            authentic = viewer.receiver.transport._tx_srtp.protect_rtcp(pli(session._ssrc))
+            authentic = viewer.receiver.transport._tx_srtp.protect_rtcp(pli(session.fanout.ssrc))
             with pytest.raises(ValueError, match="a defect"):
                 arrive(authentic, 1)
 

@@ -135,7 +135,7 @@ def test_a_nack_storm_is_not_answered() -> None:
             await viewer.decoded(5)
             transport._send_rtp = counted
             entries = [pack("!HH", number * 17 & 0xFFFF, 0xFFFF) for number in range(280)]
-            storm = pack("!BBHII", 0x81, 205, 2 + len(entries), 1, session._ssrc) + b"".join(entries)
+            storm = pack("!BBHII", 0x81, 205, 2 + len(entries), 1, session.fanout.ssrc) + b"".join(entries)
             for _ in range(20):
                 await viewer.receiver.transport._send_rtp(storm)
             await viewer.decoded(10)

@@ -80,10 +80,10 @@ def test_a_machine_that_fails_the_self_test_serves_with_aiortcs_own_sender() -> 
             assert session.media_path == "stock"
             await viewer.decoded(20)
             assert (await session.transport_stats())["outbound-rtp"].packetsSent >= 20
-            asked = session.keyframe_requests
-            await viewer.receiver._send_rtcp_pli(session._ssrc)
+            asked = session.reports.keyframe_requests
+            await viewer.receiver._send_rtcp_pli(session.fanout.ssrc)
             async with asyncio.timeout(5):
-                while session.keyframe_requests == asked:
+                while session.reports.keyframe_requests == asked:
                     await viewer.decoded(1)
 
     asyncio.run(scenario())

@@ -62,7 +62,7 @@ async def join(stage: Scene, viewer: Viewer, peer: str) -> ViewerSession:
 
 def hostile(session: ViewerSession) -> Iterator[bytes]:
     """Compounds about that session's streams, none of which is a goodbye."""
-    for mutation in Mutations(99, session._ssrc, session._sender._rtx_ssrc):
+    for mutation in Mutations(99, session.fanout.ssrc, session._sender._rtx_ssrc):
         if len(mutation) >= 8:
             # What makes it RTCP is left whole, or it would not get as far as the reader.
             compound = bytes([mutation[0] & 0x3F | 0x80, max(192, min(mutation[1], 223))]) + mutation[2:]
@@ -121,19 +121,19 @@ def test_a_flood_of_nacks_is_answered_within_the_budget_and_only_for_what_was_se
             with nothing_raised(caplog):
                 got = count_sending(viewer)
                 unknown = [(fast.sequence + 2000 + 17 * n & 0xFFFF, 0xFFFF) for n in range(20)]
-                await send_rtcp(viewer, nack(session._ssrc, *unknown))
+                await send_rtcp(viewer, nack(session.fanout.ssrc, *unknown))
                 await viewer.decoded(3)
                 assert rtx not in got.rtp
                 # One packet, asked for a hundred times within a millisecond or two.
                 await asyncio.sleep(1.0)  # what the unknown ones have cost is there again
                 for _ in range(100):
-                    await send_rtcp(viewer, nack(session._ssrc, (fast.sequence - 5 & 0xFFFF, 0)))
+                    await send_rtcp(viewer, nack(session.fanout.ssrc, (fast.sequence - 5 & 0xFFFF, 0)))
                 await viewer.decoded(3)
                 assert got.rtp[rtx] <= 10, "a round trip on loopback is below the least wait of 10 ms"
                 begun, before = time.monotonic(), got.rtp[rtx]
                 everything = [(fast.sequence - 17 * n & 0xFFFF, 0xFFFF) for n in range(1, 30)]
                 while time.monotonic() < begun + 2:
-                    await send_rtcp(viewer, nack(session._ssrc, *everything))
+                    await send_rtcp(viewer, nack(session.fanout.ssrc, *everything))
                     await asyncio.sleep(0.001)
                 await viewer.decoded(3)
                 took = time.monotonic() - begun
@@ -161,7 +161,7 @@ def test_keyframe_requests_of_fifty_viewers_cost_one_keyframe_per_interval(
                 begun = time.monotonic()
                 async with asyncio.TaskGroup() as group:
                     for viewer, session in zip(viewers, sessions, strict=True):
-                        group.create_task(ask_again_and_again(viewer, session._ssrc, begun + STORM))
+                        group.create_task(ask_again_and_again(viewer, session.fanout.ssrc, begun + STORM))
                 took = time.monotonic() - begun
                 most = took / MIN_INTERVAL + 1
                 after = stage.pipeline.keyframe_requests
