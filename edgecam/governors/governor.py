@@ -163,7 +163,7 @@ class Governor:
         before, self.limits, self.causes = self.limits, limits, causes
         for pipeline in self._pipelines.values():
             pipeline.limit(limits)
-        self._viewers.refusal = self._refusal()
+        self._viewers.admission.refusal = self._refusal()
         if self.budget is not None and self.budget.spent and self.settings.when_spent == "stop":
             for session in self._viewers:
                 session.end("the day's bytes are sent")

@@ -17,6 +17,7 @@ from edgecam.media.pipeline import Pipeline
 from edgecam.media.wallclock import WallClock
 from edgecam.peers import Candidate, Ended, IceServers, PeerKey, PeerLink
 from edgecam.rtc import aiortc_private, extensions
+from edgecam.rtc.admission import Admission, private
 from edgecam.rtc.candidates import EarlyCandidates
 from edgecam.rtc.extensions import PlayoutDelay
 from edgecam.rtc.failures import Failures
@@ -55,13 +56,11 @@ class Viewers:
         settings: ViewerSettings,
         ice_servers: IceServers | None = None,
     ) -> None:
-        self.refused = 0
-        self.refusal: Callable[[], ViewerRefusedError] | None = None  # of everybody who is not here yet, as long as it is set
+        self.admission = Admission(pipelines, settings)
         self.served = 0
         self._pipelines = pipelines
         self.ice = ice
         self.servers = KnownServers(ice, ice_servers)
-        self._settings = settings
         self._clock = WallClock.read()
         self._capabilities: Capabilities | None = None  # known while serving
         self.fanouts: dict[str, FanOut] = {}
@@ -138,7 +137,7 @@ class Viewers:
     async def apply(self, ice: IceSettings, settings: ViewerSettings) -> None:
         """Other settings: for viewers who come from now on, those who are here keep what they have. The servers of `ice` are
         to be those that `ice_servers` gives by now."""
-        before, self.ice, self._settings = self.ice, ice, settings
+        before, self.ice, self.admission.settings = self.ice, ice, settings
         self.servers.ice = ice
         if before.model_copy(update={"servers": ice.servers}) == ice:
             if before != ice:
@@ -246,7 +245,7 @@ class Viewers:
         session = self._sessions.get(key)
         if session is not None:
             if session.waits_for_answer:
-                self._admit(key)
+                self._room(key)
             await session.accept_answer(answer_sdp)
 
     def add_candidate(self, key: PeerKey, candidate: Candidate | None) -> None:
@@ -320,14 +319,13 @@ class Viewers:
     ) -> ViewerSession:
         if self._group is None:
             raise _shutting_down()
-        if self.refusal is not None and key not in self._sessions:
-            self.refused += 1
-            raise self.refusal()
+        if key not in self._sessions:
+            self.admission.require_open()
         replaced = self._sessions.pop(key, None)
         if replaced is not None:
             replaced.end("the viewer negotiated anew")
         admitted_later = publishes or answer_within is not None  # if at all: when somebody answers
-        pipeline = self._pipeline(key) if admitted_later else self._admit(key)
+        pipeline = self.admission.camera(key.camera) if admitted_later else self._room(key)
         gathering = Gathering(self._surroundings.context, servers_of(self.servers.for_viewer(ice_servers)))
         session = ViewerSession(key, pipeline, self.fanouts[key.camera], gathering, link, self._connected, publishes=publishes)
         session.answer_within = answer_within
@@ -336,34 +334,9 @@ class Viewers:
             session.add_candidate(candidate)
         return session
 
-    def _pipeline(self, key: PeerKey) -> Pipeline:
-        pipeline = self._pipelines.get(key.camera)
-        if pipeline is None:
-            known = ", ".join(self._pipelines) or "none"
-            raise ViewerRefusedError(
-                f"there is no camera {key.camera!r}", remedy=f"cameras here: {known}", code="camera-unknown"
-            )
-        if pipeline.privacy.private:
-            self.refused += 1
-            raise private(pipeline)
-        return pipeline
-
-    def _admit(self, key: PeerKey) -> Pipeline:
-        """The camera, if it may have one more viewer. Raises ViewerRefusedError."""
-        pipeline = self._pipeline(key)
-        viewers = [session for session in self._sessions.values() if not session.publishes and not session.waits_for_answer]
-        watching = sum(session.key.camera == key.camera for session in viewers)
-        full = None
-        if watching >= pipeline.settings.max_viewers:
-            full = f"camera {key.camera!r} is full: {watching} of {pipeline.settings.max_viewers} viewers"
-            remedy = f"wait for one to leave, or raise [camera.{key.camera}] max_viewers"
-        elif len(viewers) >= self._settings.max:
-            full = f"this camera host is full: {len(viewers)} of {self._settings.max} viewers"
-            remedy = "wait for one to leave, or raise [viewers] max"
-        if full is not None:
-            self.refused += 1
-            raise ViewerRefusedError(full, remedy=remedy, code="viewers-full")
-        return pipeline
+    def _room(self, key: PeerKey) -> Pipeline:
+        watched = [each.key.camera for each in self if not each.publishes and not each.waits_for_answer]
+        return self.admission.room(key.camera, watched)
 
     async def _negotiate(self, session: ViewerSession, step: Callable[[], Awaitable[str]]) -> str:
         """The session's description. It is made in the session's own task: a caller that goes away while candidates
@@ -391,7 +364,7 @@ class Viewers:
                 require_relay(session.gathering.servers, self.health, description)
             if not described.done():
                 described.set_result(description)
-            reason = await session.run(self._settings.connect_timeout)
+            reason = await session.run(self.admission.settings.connect_timeout)
         except asyncio.CancelledError:
             if not described.done():
                 described.set_exception(_shutting_down())
@@ -442,13 +415,6 @@ def _patience(link: PeerLink | None, asked: float | None) -> float:
     if asked is not None:
         return asked
     return COMPLETE_WITHIN if link is None else 0.0
-
-
-def private(pipeline: Pipeline) -> ViewerRefusedError:
-    """Why is nobody's business but the owner's, who sees it in the status."""
-    return ViewerRefusedError(
-        f"camera {pipeline.title!r} is private", remedy="it can be watched again once its owner ends that", code="camera-private"
-    )
 
 
 def _shutting_down() -> ViewerRefusedError:

@@ -11,7 +11,7 @@ from edgecam.errors import ConfigError, RetryableError, ViewerRefusedError
 from edgecam.media.pipeline import Pipeline
 from edgecam.media.snapshot import jpeg
 from edgecam.media.types import AccessUnit
-from edgecam.rtc.viewers import private
+from edgecam.rtc.admission import private
 from edgecam.signaling.fields import ice_servers_to
 from edgecam.web import metrics
 from edgecam.web.context import CONTEXT

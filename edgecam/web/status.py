@@ -42,7 +42,7 @@ async def status_document(context: WebContext) -> dict[str, Any]:
         "viewers": [shown for session, shown in sessions if not session.publishes],
         "publications": [shown for session, shown in sessions if session.publishes],
         "viewers_served": context.viewers.served,
-        "viewers_refused": context.viewers.refused,
+        "viewers_refused": context.viewers.admission.refused,
         "governor": report.as_dict(context.governor) if context.governor is not None else None,
         "relay": context.viewers.relay_status(),
         "ice": context.viewers.ice_status(),

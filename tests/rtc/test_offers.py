@@ -37,7 +37,7 @@ def test_who_answers_such_an_offer_is_refused_when_the_camera_is_full_by_then() 
             await first.accept(await stage.viewers.answer(stage.key("first"), await first.offer()))
             await first.decoded(2)
             offer = await stage.viewers.offer(stage.key("anybody"), answer_within=30)
-            assert stage.viewers.refused == 0
+            assert stage.viewers.admission.refused == 0
             with pytest.raises(ViewerRefusedError, match="max_viewers"):
                 await stage.viewers.accept_answer(stage.key("anybody"), await late.answer(offer))
             await first.decoded(2)
