@@ -16,7 +16,9 @@ from edgecam.media.types import RTP_CLOCK, AccessUnit, CaptureReport, ControlsNo
 
 log = structlog.get_logger(__name__)
 
-IMPORT_TIMEOUT = 20.0  # seconds from spawning to the first word; Python and FFmpeg load slowly from an SD card
+# Seconds from spawning to the first word. No device is open yet that could hang, and Python and FFmpeg load slowly from an SD card
+# of a machine that is busy: giving up too early, again and again, would be never to begin.
+IMPORT_TIMEOUT = 60.0
 ANSWER_WITHIN = 3.0  # seconds for an answer about controls
 MAX_UNREAD_DEMANDS = 64 << 10  # bytes; a child that reads nothing gets no more demands
 SLOWEST_PICTURES = 2.5  # picture intervals that are never a stall

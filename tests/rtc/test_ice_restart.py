@@ -131,6 +131,18 @@ def test_a_viewer_whose_old_network_is_gone_comes_back_on_a_new_one() -> None:
     asyncio.run(main())
 
 
+def test_what_ended_before_a_restart_says_nothing_about_candidates_after_it() -> None:
+    async def main() -> None:
+        async with cast() as (camera, viewer):
+            old = await viewer("old")
+            await camera.agent.add_remote_candidate(None)
+            await meet(camera, old)
+            await restart(camera.agent, "nobodyhere", "n" * 24)
+            assert not camera.agent.remote_ended
+
+    asyncio.run(main())
+
+
 def test_a_restart_that_nobody_answers_ends_when_the_old_path_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> float:
         async with cast() as (camera, viewer):

@@ -260,7 +260,7 @@ class Agent:
         self._remote.clear()
         self._named.clear()
         self._early.clear()
-        self._remote_end = False
+        self.remote_ended = False
 
     def path_gone(self, code: str) -> None:
         """The selected path is dead: fail, unless a restart may still find another one."""
