@@ -93,7 +93,7 @@ def test_a_healthy_camera_calls_itself_over_udp_tcp_and_tls(network: Network, tm
     assert [call["subject"].split()[-1] for call in found.findings("call")] == ["udp", "tcp", "tls"]
     for call in found.findings("call"):
         assert call["facts"]["path"] == "relay"
-        assert call["facts"]["fps"] > 10
+        assert call["facts"]["fps"] > 3  # of 5
         assert 0 < call["facts"]["first_frame_ms"] < 5000
     assert found.finding("clock")["outcome"] == "ok"
     assert found.finding("nat")["facts"]["nat"] is False
@@ -110,7 +110,7 @@ def test_what_a_person_reads(network: Network, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert re.match(r"ok +camera front +test picture, 640x480", lines[0])
+    assert re.match(r"ok +camera front +test picture, 320x240", lines[0])
     (refused,) = [line for line in lines if line.startswith("problem")]
     assert refused.endswith("[turn-401]")
     assert "401" in refused
