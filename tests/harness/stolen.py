@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+MUCH = 0.1  # of the processors' time: what runs against the clock proves nothing meanwhile
+ATTEMPTS = 3
 STAT, LIMIT = Path("/proc/stat"), Path("/sys/fs/cgroup/cpu.stat")
 STEAL = 8  # field of the line "cpu", proc(5)
 
@@ -33,3 +36,16 @@ class Stolen:
         """Of all processors' time, 0 to 1. A processor that nobody wanted is not missed, so a little may be all there was."""
         seconds = (time.monotonic() - self._begun) * (os.cpu_count() or 1)
         return (_taken() - self._taken) / seconds if seconds else 0.0
+
+
+def repeated(act: Callable[[], None]) -> None:
+    """Act; again, a few times, if it fails and the machine was somebody else's meanwhile."""
+    for attempt in range(1, ATTEMPTS + 1):
+        stolen = Stolen()
+        try:
+            return act()
+        except AssertionError as error:
+            if stolen.share < MUCH or attempt == ATTEMPTS:
+                raise
+            print(f"attempt {attempt} of {ATTEMPTS}: {error}, but {stolen.share:.0%} of the processors' time was taken away")
+    return None

@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.scenes import picture
 from tests.harness.browser import running_browser
+from tests.harness.stolen import repeated
 from tests.harness.waiting import until
 from tests.network.cable import CAMERA_ADDRESS, Impaired, impaired_link
 from tests.network.hosts import RemoteDaemon
@@ -77,9 +78,11 @@ def in_chromium(link: Impaired, scenario: Callable[[Any], None]) -> None:
         thread.submit(there).result()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_200_ms_in_the_cable_are_200_ms_in_the_metric(link: Impaired, daemon: RemoteDaemon) -> None:
     def scenario(browser: Any) -> None:
+        link.cable.both(delay_ms=0.0)
+        daemon.wait_viewers(0)
         with browser.visit(daemon.link(CAMERA_ADDRESS, "/view/front")) as visit:
             visit.wait_playing()
             (before,) = reports(daemon, lambda medians: len(medians) == 1)
@@ -90,4 +93,4 @@ def test_200_ms_in_the_cable_are_200_ms_in_the_metric(link: Impaired, daemon: Re
             (metric,) = map(float, re.findall(METRIC, daemon.get("/metrics").text))
             assert abs(metric * 1000 - before - ADDED_MS) <= TOLERANCE_MS
 
-    in_chromium(link, scenario)
+    repeated(lambda: in_chromium(link, scenario))
