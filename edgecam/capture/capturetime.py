@@ -28,6 +28,6 @@ def libcamera_time(timestamp_ns: int | None, now_ns: int) -> int:
 
 
 def wall_time(timestamp_ns: int, now_ns: int) -> int:
-    """Nanoseconds of a time of the wall clock, which FFmpeg gives sound; `now_ns` for one of another clock."""
+    """Nanoseconds of a time of the wall clock, which FFmpeg gives sound; `now_ns` for one of another clock, or ahead."""
     captured_ns = now_ns - (time.time_ns() - timestamp_ns)
-    return captured_ns if recent(captured_ns, now_ns) else now_ns
+    return min(captured_ns, now_ns) if recent(captured_ns, now_ns) else now_ns

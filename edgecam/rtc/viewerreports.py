@@ -32,13 +32,12 @@ class ViewerReports:
         self._other = other
         self._end = end
         self._retransmissions = RetransmissionBudget()
-        self._reader: feedback.FeedbackReader | None = None
-        self._outlet: VideoOutlet | None = None
+        self._stream: tuple[feedback.FeedbackReader, VideoOutlet] | None = None
         self._believed_from = float("inf")
 
     def begin(self, reader: feedback.FeedbackReader, outlet: VideoOutlet) -> None:
         """There is a stream to report about."""
-        self._reader, self._outlet = reader, outlet
+        self._stream = reader, outlet
 
     def connected(self) -> None:
         """From now on the stream is sent."""
@@ -46,14 +45,15 @@ class ViewerReports:
 
     def close(self) -> None:
         """Sockets live a little longer than their session does; nothing is heard any more."""
-        self._reader = None
+        self._stream = None
 
     def heard(self, data: bytes) -> bool:
         """Take what concerns the stream as a whole; returns whether aiortc may act on the compound too. Never raises."""
-        if self._reader is None or self._outlet is None:
+        if self._stream is None:
             return False
+        reader, outlet = self._stream
         try:
-            return self._act_on(self._reader.read(data), self._outlet)
+            return self._act_on(reader.read(data), outlet)
         except Exception as error:
             log.exception("feedback.failed", **self._who)
             self._end(f"what the viewer reports cannot be acted upon ({type(error).__name__})")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 
 import pytest
 
 from edgecam.capture.arrivals import ArrivalClock
-from edgecam.capture.capturetime import v4l2_time
+from edgecam.capture.capturetime import v4l2_time, wall_time
 from edgecam.capture.childlink import Timestamps
 from edgecam.media.types import RTP_CLOCK
 
@@ -71,3 +72,12 @@ def test_a_driver_that_steps_back_or_is_of_another_clock_after_a_restart_makes_n
     whole = before + after
     assert whole == sorted(set(whole))
     assert all(2900 < b - a < 3100 for a, b in itertools.pairwise(whole))
+
+
+def test_a_wall_clocks_time_is_believed_of_the_last_seconds_and_never_of_the_future() -> None:
+    now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+    assert wall_time(wall_ns - 40_000_000, now_ns) == pytest.approx(now_ns - 40_000_000, abs=20_000_000)
+    assert wall_time(wall_ns - 60_000_000_000, now_ns) == now_ns
+    assert wall_time(wall_ns + 60_000_000_000, now_ns) == now_ns
+    assert wall_time(now_ns, now_ns) == now_ns  # of another clock
+    assert all(wall_time(time.time_ns() + ahead, now_ns) <= now_ns for ahead in range(0, 5_000_000, 100_000))

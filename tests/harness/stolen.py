@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.harness.repeating import repeated
+
 MUCH = 0.1  # of the processors' time: what runs against the clock proves nothing meanwhile
-ATTEMPTS = 3
 STAT, LIMIT = Path("/proc/stat"), Path("/sys/fs/cgroup/cpu.stat")
 STEAL = 8  # field of the line "cpu", proc(5)
 
@@ -37,15 +38,17 @@ class Stolen:
         seconds = (time.monotonic() - self._begun) * (os.cpu_count() or 1)
         return (_taken() - self._taken) / seconds if seconds else 0.0
 
+    def __str__(self) -> str:
+        return f"{self.share:.0%} of its processors' time was taken away meanwhile"
 
-def repeated(act: Callable[[], None]) -> None:
-    """Act; again, a few times, if it fails and the machine was somebody else's meanwhile."""
-    for attempt in range(1, ATTEMPTS + 1):
+
+def repeated_while_stolen(act: Callable[[], None]) -> None:
+    """Act; again, if it fails and the machine was somebody else's meanwhile."""
+    stolen = Stolen()
+
+    def anew() -> None:
+        nonlocal stolen
         stolen = Stolen()
-        try:
-            return act()
-        except AssertionError as error:
-            if stolen.share < MUCH or attempt == ATTEMPTS:
-                raise
-            print(f"attempt {attempt} of {ATTEMPTS}: {error}, but {stolen.share:.0%} of the processors' time was taken away")
-    return None
+        act()
+
+    repeated(anew, lambda: f"of this machine, {stolen}" if stolen.share >= MUCH else "")

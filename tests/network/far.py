@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from tests.harness.browser import Visit
+from tests.harness.repeating import repeated
 from tests.network.cable import Cable
 from tests.network.hosts import RemoteDaemon
 
@@ -16,8 +17,6 @@ T = TypeVar("T")
 
 INTERVAL = 0.1  # seconds between two looks
 IN_TIME_MS = 10  # a cable that is later than that is not the one that was asked for
-ATTEMPTS = 3
-CALMER = 5.0  # seconds; what takes processors away may be over by then
 # Every picture that reaches the screen, in seconds of the page's clock.
 WATCH = """
 () => {
@@ -85,14 +84,13 @@ def watch(visit: Visit, daemon: RemoteDaemon, cable: Cable, seconds: float, addr
 def judged(measure: Callable[[], T], judge: Callable[[T], None], late_ms: Callable[[T], float]) -> None:
     """`judge` what `measure` has seen. What fails is repeated if the cable was late meanwhile: that is a process too, and a host
     that takes its processors away for a moment makes it one that nobody has asked for."""
-    for attempt in range(1, ATTEMPTS + 1):
+    late = 0.0
+
+    def act() -> None:
+        nonlocal late
+        late = 0.0  # what `measure` itself demands is not excused
         seen = measure()
-        try:
-            judge(seen)
-        except AssertionError as error:
-            if late_ms(seen) < IN_TIME_MS or attempt == ATTEMPTS:
-                raise
-            print(f"attempt {attempt} of {ATTEMPTS}: {error}, but the cable was {late_ms(seen):.0f} ms late")
-            time.sleep(CALMER)
-        else:
-            return
+        late = late_ms(seen)
+        judge(seen)
+
+    repeated(act, lambda: f"the cable was {late:.0f} ms late" if late >= IN_TIME_MS else "")

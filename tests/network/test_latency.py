@@ -12,7 +12,7 @@ import pytest
 
 from tests.browser.scenes import picture
 from tests.harness.browser import running_browser
-from tests.harness.stolen import repeated
+from tests.harness.stolen import repeated_while_stolen
 from tests.harness.waiting import until
 from tests.network.cable import CAMERA_ADDRESS, Impaired, impaired_link
 from tests.network.hosts import RemoteDaemon
@@ -93,4 +93,4 @@ def test_200_ms_in_the_cable_are_200_ms_in_the_metric(link: Impaired, daemon: Re
             (metric,) = map(float, re.findall(METRIC, daemon.get("/metrics").text))
             assert abs(metric * 1000 - before - ADDED_MS) <= TOLERANCE_MS
 
-    repeated(lambda: in_chromium(link, scenario))
+    repeated_while_stolen(lambda: in_chromium(link, scenario))

@@ -30,19 +30,15 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield there, here
 
 
-async def until(enough: threading.Event) -> None:
-    while not enough.is_set():
-        time.sleep(TURN)  # noqa: ASYNC251 - the point of it
-        await asyncio.sleep(0)
-
-
 def test_speech_that_comes_faster_than_the_loop_turns_does_not_wait_longer_and_longer() -> None:
     ages: list[float] = []
     over = threading.Event()
 
     async def main(there: socket.socket) -> None:
         listening = DatagramSocket(there, lambda data, _source: ages.append(time.monotonic() - float(data)))
-        await until(over)
+        while not over.is_set():
+            time.sleep(TURN)  # noqa: ASYNC251 - the point of it
+            await asyncio.sleep(0)
         listening.close()
 
     with pair() as (there, here):
