@@ -4,7 +4,7 @@
 .PHONY: help run test check contract bench load soak docs deb deb-arm64 clean debian-packages references footage machines
 
 VENV := .venv
-PYTEST := pytest
+TESTS := tests.everything
 PYTHON_SOURCES := pyproject.toml scripts/venv.sh edgecam/__init__.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -24,8 +24,7 @@ test: debian-packages $(VENV)/.installed-test footage ## everything, as CI does
 	@$(MACHINES) & machines=$$!; \
 	$(MAKE) --no-print-directory check contract-1.11 contract-1.15; checked=$$?; \
 	wait $$machines && exit $$checked
-	@echo "== tests"
-	@$(VENV)/bin/python -m $(PYTEST) $(ARGS)
+	@$(VENV)/bin/python -m $(TESTS) $(ARGS)
 
 check: $(VENV)/.installed-test ## linters, types, and which way imports go
 	@echo "== ruff"; $(VENV)/bin/ruff check .

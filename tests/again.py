@@ -1,22 +1,25 @@
-"""pytest, and what fails again by itself: `python -m tests.again [pytest's arguments]`. What CI runs.
+"""Every test, and what fails again by itself: `python -m tests.again [pytest's arguments]`. What CI runs.
 
-Half of the tests run against the clock, on a host whose processors may be somebody else's for a moment. A few that fail
-in a run of an hour and pass when nothing else runs have met such a moment; the end of the output names them, since one
-that is named again and again is broken. Many that fail, or anything but failing tests, is no matter of chance.
+Half of the tests run against the clock, on a host whose processors may be somebody else's for minutes. A few that fail and
+pass when nothing else runs have met such a moment; the end of the output names them, since one that is named again and
+again is broken. Many that fail, or anything but failing tests, is no matter of chance.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-MOST = 12  # that may fail by chance: one moment takes several that run one after the other
+from tests.everything import FAILED, PASSED, everything, pytest
+from tests.harness.stolen import MUCH, Stolen
+
+MOST = 40  # that may fail by chance: one in a hundred, while somebody else has the processors
 AGAIN = 2  # times
-CALMER = 10.0  # seconds to wait before the last time
-SOME_FAILED = 1  # pytest's exit code; 2 and above: the run itself has ended badly
+LATEST = 3600.0  # seconds after the beginning: CI's own patience ends half an hour later
+LOOK = 2.0  # seconds
+CALMER = 120.0  # seconds in which the processors may become ours again
 
 
 def failed_tests() -> list[str]:
@@ -25,21 +28,37 @@ def failed_tests() -> list[str]:
     return sorted(json.loads(path.read_text())) if path.exists() else []
 
 
+def wait_for_calm() -> None:
+    """Until the processors are ours, or patience ends."""
+    begun = time.monotonic()
+    while time.monotonic() < begun + CALMER:
+        stolen = Stolen()
+        time.sleep(LOOK)
+        if stolen.share < MUCH:
+            return
+
+
 def main(arguments: list[str]) -> int:
     """pytest's exit code: of the last run."""
-    pytest = [sys.executable, "-m", "pytest"]
-    code = subprocess.call([*pytest, "--cache-clear", *arguments])
+    begun, stolen = time.monotonic(), Stolen()
+    code = everything(arguments)
     first = failed = failed_tests()
     if len(first) > MOST:
         return code
-    for attempt in range(AGAIN):
-        if code != SOME_FAILED or not failed:
+    for _ in range(AGAIN):
+        if code != FAILED or not failed:
             break
-        time.sleep(attempt * CALMER)
+        minutes = (time.monotonic() - begun) / 60
+        print(f"\n{len(failed)} failed after {minutes:.0f} minutes: {stolen}", flush=True)
+        if minutes * 60 > LATEST:
+            print("It is too late to try again.", flush=True)
+            break
+        wait_for_calm()
         print(f"\n== once more, by itself: {', '.join(failed)}", flush=True)
-        code = subprocess.call([*pytest, "--last-failed", "--last-failed-no-failures=none", *arguments])
+        stolen = Stolen()
+        code = pytest(["--last-failed", "--last-failed-no-failures=none", *arguments])
         failed = failed_tests()
-    if code == 0 and first:
+    if code == PASSED and first:
         print("\n== FAILED ONCE, and passed by itself. Not to be got used to:", *first, sep="\n     ", flush=True)
     return code
 

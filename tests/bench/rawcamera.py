@@ -18,7 +18,7 @@ from edgecam.media.types import AccessUnit, CaptureReport, StreamInfo
 from edgecam.settings import CameraSettings
 from tests.bench.figures import Figure
 from tests.fakes.v4l2 import FakeV4l2, build_fake_v4l2
-from tests.harness.beside import HOME
+from tests.harness.processes import HOME
 
 SPEC = EncoderSpec(width=1280, height=720, fps=30, bitrate_bps=2_000_000, keyframe_interval=10)
 WARM_UP = 30  # pictures

@@ -52,6 +52,7 @@ EXPECTED = {
 OPTIONAL = {"glass_webrtcbin_ms", "ratio_glass"}  # where GStreamer is installed
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_a_quick_run_yields_every_figure(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench", "--quick", "--keep", str(tmp_path)]

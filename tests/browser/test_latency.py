@@ -15,6 +15,8 @@ from tests.harness.daemons import Daemon
 from tests.harness.glass import ages
 from tests.harness.waiting import until
 
+pytestmark = pytest.mark.alone
+
 # What one camera is asked to add must show in full, but a screen shows pictures in steps of 17 ms.
 SCREEN_MS = 17
 BUSY_MS = 60  # what two cores that do other things may add

@@ -14,6 +14,8 @@ from tests.browser.scenes import picture
 from tests.harness.browser import Browser
 from tests.harness.waiting import until
 
+pytestmark = pytest.mark.alone
+
 LIP_SYNC_MS = 50
 
 # When the lamp in the picture's corner goes on, and when the beep begins, performance.now() milliseconds, for so many seconds. A beep

@@ -14,7 +14,6 @@ import av
 from edgecam.capture.process import CaptureProcess
 from edgecam.errors import CaptureError
 from edgecam.media.types import AccessUnit, CaptureReport, StreamInfo
-from tests.harness import beside
 
 
 class Recorder:
@@ -71,9 +70,8 @@ async def running(source: CaptureProcess, sink: Recorder) -> AsyncIterator[async
 
 
 def child_pids() -> set[int]:
-    """The processes that this one has started and not yet reaped, zombies included; but for what runs beside all tests."""
-    started = {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
-    return started - beside.pids()
+    """The processes that this one has started and not yet reaped, zombies included."""
+    return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
 def open_fds() -> set[str]:

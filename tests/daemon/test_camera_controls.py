@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from tests.fakes.v4l2 import FakeV4l2, build_fake_v4l2
-from tests.harness.beside import HOME
 from tests.harness.daemons import Daemon
+from tests.harness.processes import HOME
 from tests.harness.waiting import until
 
 

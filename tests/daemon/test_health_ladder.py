@@ -18,8 +18,8 @@ from edgecam.health import ladder as ladder_module
 from edgecam.health.ladder import ExhaustedError, RebootError, Surroundings
 from edgecam.settings.health import HealthSettings
 from tests.fakes.v4l2 import FakeV4l2, build_fake_v4l2
-from tests.harness.beside import HOME
 from tests.harness.daemons import Daemon
+from tests.harness.processes import HOME
 from tests.harness.servicemanager import Service
 from tests.peers.background import Watching
 

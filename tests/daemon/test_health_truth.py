@@ -17,8 +17,8 @@ from tests.fakes.hardware import HardwareEncoder
 from tests.fakes.v4l2 import FakeV4l2, build_fake_v4l2
 from tests.governors.hot import HotDaemon
 from tests.governors.machine import Machine
-from tests.harness.beside import HOME
 from tests.harness.daemons import Daemon, Server
+from tests.harness.processes import HOME
 from tests.harness.servicemanager import Service
 from tests.harness.waiting import until
 

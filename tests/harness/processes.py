@@ -18,6 +18,7 @@ from typing import Any, Self
 import edgecam
 from tests.harness.waiting import until
 
+HOME = Path(__file__).resolve().parents[2]
 PACKAGE_HOME = str(Path(edgecam.__file__).resolve().parents[1])
 END_WITHIN = 12.0  # seconds until a process that ignores SIGTERM is killed
 

@@ -12,6 +12,8 @@ from tests.load.attacks import KINDS, other_machine, slowing
 from tests.load.servers import Running
 from tests.network.namespaces import Machine
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Machine]]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.load import servers
 from tests.load.measure import complete, measure
 from tests.load.page import page
+
+pytestmark = pytest.mark.alone
 
 
 def test_every_join_of_a_small_load_is_answered_by_the_server_and_by_the_relay(tmp_path: Path) -> None:

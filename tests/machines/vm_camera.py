@@ -19,7 +19,7 @@ PORT = 8088
 TOKEN = "of-this-machine-and-no-other"
 ACCESS = {"Authorization": f"Bearer {TOKEN}"}
 
-EMULATED = 4  # times as patient, see CameraMachine.within
+EMULATED = 10  # times as patient, see CameraMachine.within
 
 # Of one model and one platform device, so that Debian's rules give both the same link. One of ours tells them apart.
 FRONT = "/dev/v4l/by-path/vivid-000-vid-cap"

@@ -1,21 +1,14 @@
-"""`python -m tests.network.longcut SECONDS`: cut a link for so long in a network of its own; prints what came of it as one line of JSON."""
+"""What has to come of a link that was cut for longer than consent lasts."""
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
-from dataclasses import asdict
-
-from tests.network.events import link_cut
-from tests.network.matrix import town
+from tests.network.events import Aftermath
 
 
-def main(seconds: float) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the machines go with whoever made them
-    with town() as (made, _server):
-        after = link_cut(made, seconds)
-    print(json.dumps(asdict(after)))
-
-
-main(float(sys.argv[1]))
+def assert_lost_and_found(after: Aftermath) -> None:
+    assert not after.kept
+    assert after.noticed is not None
+    assert after.noticed < 5.2  # the look at it takes time too
+    assert after.back < 5
+    assert after.path == "direct"
+    assert "consent-lost" in after.codes

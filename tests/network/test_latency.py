@@ -17,6 +17,8 @@ from tests.harness.waiting import until
 from tests.network.cable import CAMERA_ADDRESS, Impaired, impaired_link
 from tests.network.hosts import RemoteDaemon
 
+pytestmark = pytest.mark.alone
+
 ADDED_MS = 200.0
 TOLERANCE_MS = 30.0
 SETTLED_WITHIN = 75.0  # seconds; a step in delay looks like a queue at first, and on a busy machine for longer

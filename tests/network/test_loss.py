@@ -15,6 +15,8 @@ from tests.network.far import WATCH, Phase, judged, watch
 from tests.network.hosts import RemoteDaemon, browser_on
 from tests.network.test_shaping import busy_camera
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 20
 
 

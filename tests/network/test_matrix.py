@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.network.coturn import Coturn
-from tests.network.events import Aftermath, address_changed, link_cut, turn_restarted
+from tests.network.events import address_changed, link_cut, turn_restarted
+from tests.network.longcut import assert_lost_and_found
 from tests.network.matrix import ROWS, Row, run_row, town
 from tests.network.nats import Homes
 
@@ -45,20 +46,6 @@ def test_a_link_that_is_cut_for_three_seconds_costs_no_session(made: Homes) -> N
 
 def test_a_link_that_is_cut_for_longer_is_noticed_within_five_seconds_and_the_viewer_is_back_at_once(made: Homes) -> None:
     assert_lost_and_found(link_cut(made, 20.0))
-
-
-@pytest.mark.timeout(240)
-def test_so_it_is_after_two_minutes(long_cut: Aftermath) -> None:
-    assert_lost_and_found(long_cut)
-
-
-def assert_lost_and_found(after: Aftermath) -> None:
-    assert not after.kept
-    assert after.noticed is not None
-    assert after.noticed < 5.2  # the look at it takes time too
-    assert after.back < 5
-    assert after.path == "direct"
-    assert "consent-lost" in after.codes
 
 
 def test_a_turn_server_that_was_killed_serves_again_once_it_is_back(built: tuple[Homes, Coturn]) -> None:

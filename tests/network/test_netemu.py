@@ -14,6 +14,8 @@ import pytest
 from tests.network.cable import CAMERA_ADDRESS, FAR_ADDRESS, Impaired, impaired_link
 from tests.network.far import IN_TIME_MS, judged
 
+pytestmark = pytest.mark.alone
+
 PAYLOAD = 1000  # bytes
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h: the kernel says when a datagram came, however late it is read
 FRAME = PAYLOAD + 8 + 20 + 14  # with UDP, IP and Ethernet

@@ -16,6 +16,8 @@ from tests.network.crowd import Crowd, Reception
 from tests.network.far import WATCH, Look, Phase, judged, watch
 from tests.network.hosts import RemoteDaemon, browser_on
 
+pytestmark = pytest.mark.alone
+
 WIDE, NARROW = {"rate_kbps": 4000}, {"rate_kbps": 600}
 WAY = {"delay_ms": 10}
 QUEUES = [{"queue_packets": 1000, "queue_ms": 0}, {"queue_packets": 1000, "queue_ms": 100}]

@@ -14,6 +14,8 @@ from tests.peers.wire import crowd, without_decoder
 from tests.soak.churn import Footprint
 from tests.soak.visits import arrival
 
+pytestmark = pytest.mark.alone
+
 FIRST, ALL = 20, 100
 MOST_MIB = 0.5  # a viewer. `make bench` measures the real figure on a quiet machine; 0.35 is what it has to reach
 

@@ -31,9 +31,7 @@ def main() -> int:
     parser.add_argument("--calm", action="store_true", help="nobody but the one who stays")
     parser.add_argument("--watchdog", action="store_true", help="instead: all cores burning, one of two cameras pulled out, no alarm")
     parser.add_argument("--one-core", action="store_true", help="with --watchdog: all of it on one core, beside other work")
-    parser.add_argument("--delay", type=float, default=0.0, help="seconds to wait first")
     options = parser.parse_args()
-    time.sleep(options.delay)
     if options.watchdog:
         return under_load(options.minutes * 60, one_core=options.one_core)
     with tempfile.TemporaryDirectory() as state, Daemon({"camera": {"front": CAMERA}}, Path(state)) as daemon:

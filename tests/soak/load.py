@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fakes.v4l2 import FakeV4l2, build_fake_v4l2
-from tests.harness.beside import HOME
+from tests.harness.processes import HOME
 from tests.harness.servicemanager import Service
 from tests.peers.background import Watching
 
