@@ -12,8 +12,10 @@ from typing import Any
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.harness import pictures
+from tests.harness.waiting import Patience
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -117,14 +119,25 @@ class Visit:
         # A new peer connection counts from nothing: then every frame of it is a further one.
         now = self.inbound() or {}
         before, ssrc = now.get("framesDecoded", 0), now.get("ssrc")
-        total = self.page.evaluate(_WAIT_FRAMES, [before, ssrc, more, within * 1000])
+        patience, total = Patience(within), None
+        while not total:
+            total = self.page.evaluate(_WAIT_FRAMES, [before, ssrc, more, within * 1000])
+            if patience.ended:
+                break
         assert total, f"not {more} more frames within {within:g} s; now: {self.inbound()}"
         return int(total)
 
     def wait_for(self, expression: str, within: float = PATIENCE) -> Any:
         """Until the JavaScript expression is truthy; its value."""
-        handle = self.page.wait_for_function(f"() => ({expression})", polling=POLLING, timeout=within * 1000)
-        return handle.json_value()
+        patience = Patience(within)
+        while True:
+            try:
+                handle = self.page.wait_for_function(f"() => ({expression})", polling=POLLING, timeout=within * 1000)
+            except PlaywrightTimeout:
+                if patience.ended:
+                    raise
+            else:
+                return handle.json_value()
 
     def wait_playing(self, within: float = PATIENCE) -> None:
         """Until our viewer page says that it plays and frames have been decoded."""
