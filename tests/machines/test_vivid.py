@@ -91,7 +91,7 @@ def scene(emulated: CameraMachine, visit: Visit, times: Times) -> Scene:
 def test_chromium_sees_the_kernels_camera_moving(scene: Scene) -> None:
     camera = scene.machine.wait_camera(condition="running")
     assert "(vivid)" in camera["source"]
-    assert (camera["width"], camera["height"], camera["fps"]) == (320, 180, 15)
+    assert (camera["width"], camera["height"], camera["fps"]) == (320, 180, 5)
     scene.visit.assert_moving()
     scene.machine.wait_ready()
 

@@ -30,14 +30,14 @@ CAMERA = {
     "source": "v4l2",
     "width": 320,
     "height": 180,
-    "fps": 15,
+    "fps": 5,
     "bitrate_kbps": 400,
     "renditions": 1,
     "start_timeout": 30,
 }
 CONFIG = {
     "web": {"listen": f"0.0.0.0:{PORT}", "token": TOKEN},
-    "camera": {"front": {**CAMERA, "device": FRONT}, "back": {**CAMERA, "device": BACK, "fps": 5}},
+    "camera": {"front": {**CAMERA, "device": FRONT}, "back": {**CAMERA, "device": BACK}},
 }
 # node_types: webcams, and none of the other thirty nodes. Both pictures move; the second's is a ramp of grays.
 FILES = {

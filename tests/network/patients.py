@@ -22,6 +22,8 @@ from tests.harness.ports import free_port
 from tests.harness.processes import run_edgecam
 from tests.network.namespaces import CAMERA_ADDRESS, PUBLIC_ADDRESS, Machine, cable, machine
 
+# So small and so seldom that no machine is too slow for it: a slow encoder would be the verdict.
+TEST_PICTURE: dict[str, Any] = {"camera": {"front": {"source": "test", "width": 320, "height": 240, "fps": 5}}}
 SECOND_ADDRESS = "192.0.2.81"  # of the machine in the middle
 NAT_ADDRESS = "203.0.113.9"
 

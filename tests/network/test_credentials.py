@@ -26,11 +26,10 @@ from tests.harness.waiting import until
 from tests.network.coturn import PORT, SECRET, TIME_LIMITED, Coturn, coturn, time_limited_credentials
 from tests.network.hosts import RemoteDaemon, RemoteServer
 from tests.network.namespaces import PUBLIC_ADDRESS, Network
-from tests.network.patients import Patient, ice
+from tests.network.patients import TEST_PICTURE, Patient, ice
 
 TURN = f"turn:{PUBLIC_ADDRESS}:{PORT}?transport=udp"
 AT = (PUBLIC_ADDRESS, PORT)
-PICTURE: dict[str, Any] = {"camera": {"front": {"source": "test", "quality": "low"}}}
 TOKEN = "a token of the signaling server"
 
 
@@ -69,7 +68,7 @@ def test_the_signaling_server_mints_for_cameras_and_pages_and_keeps_the_secret(
     ):
         url = f"ws://{PUBLIC_ADDRESS}:{server.port}/ws"
         patient = Patient(
-            network.camera, tmp_path / "doctor", {**PICTURE, "signaling": {"home": {"url": url, "token": TOKEN}}}
+            network.camera, tmp_path / "doctor", {**TEST_PICTURE, "signaling": {"home": {"url": url, "token": TOKEN}}}
         )
         found = patient.visit()
         handed = server.get("/api/v1/viewer")
@@ -80,7 +79,7 @@ def test_the_signaling_server_mints_for_cameras_and_pages_and_keeps_the_secret(
 
 
 def test_what_pages_are_handed_is_minted_and_not_the_secret(network: Network, tmp_path: Path) -> None:
-    with RemoteDaemon(network.camera, PICTURE, tmp_path / "daemon", [ice(TURN, secret=SECRET)]) as daemon:
+    with RemoteDaemon(network.camera, TEST_PICTURE, tmp_path / "daemon", [ice(TURN, secret=SECRET)]) as daemon:
         handed = daemon.get("/api/v1/viewer")
         (server,) = handed.json["iceServers"]
         assert server["username"].endswith(":edgecam")
@@ -122,11 +121,11 @@ def test_a_service_that_hands_out_credentials_serves_daemon_pages_and_doctor(net
         coturn(network.public, tmp_path / "turn", TIME_LIMITED),
         handing_out(network, tmp_path / "service", answer) as url,
     ):
-        found = Patient(network.camera, tmp_path / "doctor", PICTURE, ice([], credentials_url=url)).visit()
+        found = Patient(network.camera, tmp_path / "doctor", TEST_PICTURE, ice([], credentials_url=url)).visit()
         assert (found.verdict, found.outcomes("credentials")) == ("ok", ["ok"]), found.printed
         assert found.outcomes("call") == ["ok"]
         assert found.finding("clock")["outcome"] == "ok"
-        with RemoteDaemon(network.camera, PICTURE, tmp_path / "daemon", [ice([], credentials_url=url)]) as daemon:
+        with RemoteDaemon(network.camera, TEST_PICTURE, tmp_path / "daemon", [ice([], credentials_url=url)]) as daemon:
             daemon.wait_ready()
             (server,) = daemon.get("/api/v1/viewer").json["iceServers"]
             assert (server["username"], server["credential"]) == (user, password)

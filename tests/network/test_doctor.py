@@ -26,6 +26,7 @@ from tests.network.patients import (
     RELAYING_DROPPED,
     SECOND_ADDRESS,
     SYMMETRIC,
+    TEST_PICTURE,
     UDP_DROPPED,
     Home,
     Patient,
@@ -35,8 +36,6 @@ from tests.network.patients import (
 )
 from tests.network.sides import Side, side
 
-# So small and so seldom that no machine is too slow for it: a slow encoder would be the verdict.
-TEST_PICTURE: dict[str, Any] = {"camera": {"front": {"source": "test", "width": 320, "height": 240, "fps": 5}}}
 STUN = f"stun:{PUBLIC_ADDRESS}:3478"
 TURN = f"turn:{PUBLIC_ADDRESS}:3478?transport=udp"
 TURN_TCP = f"turn:{PUBLIC_ADDRESS}:3478?transport=tcp"

@@ -9,9 +9,8 @@ from tests.harness.waiting import until
 from tests.network.coturn import SECRET, TIME_LIMITED, coturn, time_limited_credentials
 from tests.network.hosts import RemoteDaemon, RemoteServer, ice_server
 from tests.network.namespaces import PUBLIC_ADDRESS, Network
-from tests.network.patients import ice
+from tests.network.patients import TEST_PICTURE, ice
 
-PICTURE = {"camera": {"front": {"source": "test", "quality": "low"}}}
 EVERY = {"doctor": {"relay_every": "1s"}}
 TOKEN = "a token of the signaling server"
 TURN = f"turn:{PUBLIC_ADDRESS}:3478?transport=udp"
@@ -33,7 +32,7 @@ def component(status: dict[str, Any], name: str) -> dict[str, Any]:
 def test_a_turn_server_that_dies_and_comes_back_is_known_before_a_viewer_needs_it(
     network: Network, tmp_path: Path
 ) -> None:
-    with RemoteDaemon(network.camera, {**PICTURE, **EVERY}, tmp_path / "daemon", [ice(TURN, secret=SECRET)]) as daemon:
+    with RemoteDaemon(network.camera, {**TEST_PICTURE, **EVERY}, tmp_path / "daemon", [ice(TURN, secret=SECRET)]) as daemon:
         with coturn(network.public, tmp_path / "turn", TIME_LIMITED):
             status = wait_relay(daemon, True)
             assert component(status, "relay")["condition"] == "running"
@@ -55,7 +54,7 @@ def test_a_turn_server_that_dies_and_comes_back_is_known_before_a_viewer_needs_i
 
 
 def test_without_a_turn_server_there_is_nothing_to_call_through(network: Network, tmp_path: Path) -> None:
-    with RemoteDaemon(network.camera, {**PICTURE, **EVERY}, tmp_path / "daemon") as daemon:
+    with RemoteDaemon(network.camera, {**TEST_PICTURE, **EVERY}, tmp_path / "daemon") as daemon:
         daemon.wait_ready()
         found = until(
             lambda: (state := component(daemon.status(), "relay"))["detail"].startswith("no TURN") and state,
@@ -75,7 +74,7 @@ def test_servers_that_signaling_hands_out_are_called_through_and_made_ready(netw
         RemoteServer(network.public, {"server": {"token": TOKEN}}, tmp_path / "server", more) as server,
     ):
         line = {"url": f"ws://{PUBLIC_ADDRESS}:{server.port}/ws", "token": TOKEN}
-        config = {**PICTURE, **EVERY, "ice": {"standby_relay": True}, "signaling": {"home": line}}
+        config = {**TEST_PICTURE, **EVERY, "ice": {"standby_relay": True}, "signaling": {"home": line}}
         with RemoteDaemon(network.camera, config, tmp_path / "daemon") as daemon:
             status = wait_relay(daemon, True)
             assert [each["url"] for each in status["relay_check"]["servers"]] == [TURN]

@@ -8,6 +8,7 @@ from tests.soak.creep import LatencyTrace
 from tests.soak.short import soak
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_two_minutes_leave_latency_and_footprint_as_they_were() -> None:
     soak("--calm", minutes=2.0)
