@@ -4,7 +4,9 @@
 .PHONY: help run test check contract bench load soak docs deb deb-arm64 clean debian-packages references footage machines
 
 VENV := .venv
-TESTS := tests.everything
+# AGAIN=yes, as CI has it: what fails is tried again by itself.
+TESTS := $(if $(AGAIN),tests.again,tests.everything)
+PYTEST := $(if $(AGAIN),tests.again --plain,pytest)
 PYTHON_SOURCES := pyproject.toml scripts/venv.sh edgecam/__init__.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -36,7 +38,7 @@ contract: contract-1.11 contract-1.15 $(VENV)/.installed-test ## what we rely on
 
 contract-%: .cache/contract-%/.installed
 	@echo "== contract tests, aiortc $*"
-	@.cache/contract-$*/bin/python -m pytest -q -p no:cacheprovider tests/contract tests/settings
+	@.cache/contract-$*/bin/python -m $(PYTEST) -q tests/contract tests/settings
 
 .PRECIOUS: .cache/contract-%/.installed
 .cache/contract-%/.installed: Makefile scripts/venv.sh

@@ -1,4 +1,4 @@
-"""Every test, and what fails again by itself: `python -m tests.again [pytest's arguments]`. What CI runs.
+"""Every test, and what fails again by itself: `python -m tests.again [--plain] [pytest's arguments]`. What CI runs.
 
 Half of the tests run against the clock, on a host whose processors may be somebody else's for minutes. A few that fail and
 pass when nothing else runs have met such a moment; the end of the output names them, since one that is named again and
@@ -41,7 +41,9 @@ def wait_for_calm() -> None:
 def main(arguments: list[str]) -> int:
     """pytest's exit code: of the last run."""
     begun, stolen = time.monotonic(), Stolen()
-    code = everything(arguments)
+    plain = arguments[:1] == ["--plain"]  # one after the other, from the first on
+    arguments = arguments[plain:]
+    code = pytest(["--cache-clear", *arguments]) if plain else everything(arguments)
     first = failed = failed_tests()
     if len(first) > MOST:
         return code

@@ -23,12 +23,12 @@ MANY = "import pytest\n@pytest.mark.parametrize('n', range({n}))\n" + ONCE.repla
 )
 
 
-def run(where: Path, text: str) -> tuple[int, str]:
+def run(where: Path, text: str, *options: str) -> tuple[int, str]:
     (where / "pytest.ini").write_text("[pytest]\n")
     (where / "test_it.py").write_text(text)
     env = {"PYTHONPATH": str(HOME), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.again", "-p", "no:timeout", "-p", "tests.conftest"],
+        [sys.executable, "-m", "tests.again", *options, "-p", "no:timeout", "-p", "tests.conftest"],
         cwd=where,
         env=env,
         text=True,
@@ -43,8 +43,9 @@ def test_what_passes_is_run_once(tmp_path: Path) -> None:
     assert "once more" not in said
 
 
-def test_what_passes_by_itself_is_named(tmp_path: Path) -> None:
-    code, said = run(tmp_path, PASSES + ONCE)
+@pytest.mark.parametrize("options", [[], ["--plain"]])
+def test_what_passes_by_itself_is_named(tmp_path: Path, options: list[str]) -> None:
+    code, said = run(tmp_path, PASSES + ONCE, *options)
     assert code == 0
     assert "1 failed, 1 passed" in said
     assert "of its processors' time was taken away" in said
