@@ -11,6 +11,8 @@ import pytest
 from tests.again import AGAIN, MOST
 
 HOME = Path(__file__).resolve().parents[2]
+# Without waiting for calm: what is tested is what follows.
+AT_ONCE = "import sys; from tests import again; again.CALMER = 0.0; sys.exit(again.main(sys.argv[1:]))"
 PASSES = "def test_passes(): pass\n"
 ONCE = """
 def test_fails_once(pytestconfig):
@@ -28,7 +30,7 @@ def run(where: Path, text: str, *options: str) -> tuple[int, str]:
     (where / "test_it.py").write_text(text)
     env = {"PYTHONPATH": str(HOME), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.again", *options, "-p", "no:timeout", "-p", "tests.conftest"],
+        [sys.executable, "-c", AT_ONCE, *options, "-p", "no:timeout", "-p", "tests.conftest"],
         cwd=where,
         env=env,
         text=True,
