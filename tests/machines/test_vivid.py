@@ -18,7 +18,7 @@ import pytest
 
 from tests.harness.browser import Visit
 from tests.harness.waiting import until
-from tests.machines.vm_camera import BACK, FRONT, CameraMachine
+from tests.machines.vm_camera import BACK, CONFIG, FRONT, CameraMachine
 from tests.machines.vm_times import RESTART_WITHIN, Times
 from tests.network.hosts import browser_on
 
@@ -75,6 +75,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def visit(emulated: CameraMachine) -> Iterator[Visit]:
+    emulated.run_with(CONFIG)
     with browser_on(emulated.vm.outside) as browser, browser.visit(emulated.link("front"), tolerates=HOST_AWAY) as visit:
         yield visit
 

@@ -59,7 +59,7 @@ def machine(emulated: CameraMachine) -> Iterator[VirtualMachine]:
     machine.write("/usr/local/lib/hear.py", HEAR)
     machine.sh(f"mkdir -p /etc/systemd/system/{UNIT}.service.d")
     yield machine
-    machine.sh(f"rm -r /etc/systemd/system/{UNIT}.service.d; systemctl daemon-reload; systemctl start edgecam", 120)
+    machine.sh(f"rm -r /etc/systemd/system/{UNIT}.service.d; systemctl daemon-reload", 120)
 
 
 def inside_the_sandbox(machine: VirtualMachine, command: str) -> list[str]:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.harness.browser import Visit
-from tests.harness.daemons import toml
 from tests.harness.waiting import until
 from tests.machines.vm import ADDRESS
 from tests.machines.vm_camera import CAMERA, FRONT, PORT, TOKEN, CameraMachine
@@ -125,13 +124,9 @@ def device(machine: CameraMachine, kind: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def machine(emulated: CameraMachine) -> Iterator[CameraMachine]:
-    before = emulated.vm.sh("cat /etc/edgecam/edgecam.toml")
-    emulated.vm.write("/etc/edgecam/edgecam.toml", toml(CONFIG))
-    emulated.vm.sh("systemctl restart edgecam", within=240)
-    yield emulated
-    emulated.vm.write("/etc/edgecam/edgecam.toml", before)
-    emulated.vm.sh("systemctl restart edgecam", within=240)
+def machine(emulated: CameraMachine) -> CameraMachine:
+    emulated.run_with(CONFIG)
+    return emulated
 
 
 @pytest.fixture(scope="module")
