@@ -34,6 +34,7 @@ CAMERA = {
     "bitrate_kbps": 400,
     "renditions": 1,
     "start_timeout": 30,
+    "stall_timeout": 8,
 }
 CONFIG = {
     "web": {"listen": f"0.0.0.0:{PORT}", "token": TOKEN},
