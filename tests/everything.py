@@ -1,6 +1,6 @@
 """Every test, as soon as the processors allow: `python -m tests.everything [pytest's arguments]`. What `make test` runs.
 
-Most tests wait, for a peer, a timer or a picture: so files of them run beside each other, one more than there are
+Most tests wait, for a peer, a timer or a picture: so files of them run beside each other, as many as there are
 processors. What is marked `alone` measures time, or takes all that the machine has, and has it for itself afterwards.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 # pytest's exit codes. 2 and above, but for the last: the run itself has ended badly.
 PASSED, FAILED, NO_TESTS = 0, 1, 5
-WORKERS = min(4, (os.cpu_count() or 1) + 1)
+WORKERS = max(2, min(4, os.cpu_count() or 1))
 BESIDE = ("-n", str(WORKERS), "--no-loadscope-reorder", "-m", "not alone")  # distributed by conftest.py
 ALONE = ("-m", "alone")
 

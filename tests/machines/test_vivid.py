@@ -16,7 +16,7 @@ from typing import Any
 import av
 import pytest
 
-from tests.harness.browser import Visit
+from tests.harness.browser import Browser, Visit
 from tests.harness.waiting import until
 from tests.machines.vm_camera import BACK, CONFIG, FRONT, CameraMachine
 from tests.machines.vm_times import RESTART_WITHIN, Times
@@ -74,9 +74,15 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def visit(emulated: CameraMachine) -> Iterator[Visit]:
+def browser(emulated: CameraMachine) -> Iterator[Browser]:
+    with browser_on(emulated.vm.outside) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def visit(emulated: CameraMachine, browser: Browser) -> Iterator[Visit]:
     emulated.run_with(CONFIG)
-    with browser_on(emulated.vm.outside) as browser, browser.visit(emulated.link("front"), tolerates=HOST_AWAY) as visit:
+    with browser.visit(emulated.link("front"), tolerates=HOST_AWAY) as visit:
         yield visit
 
 
@@ -166,14 +172,15 @@ def test_a_camera_whose_node_has_another_number_afterwards_is_found_by_its_path(
     scene.visit.assert_moving()
 
 
-def test_two_cameras_of_one_model_are_told_apart(scene: Scene) -> None:
-    scene.machine.wait_camera("back", condition="running")
-    shown = {name: scene.machine.camera(name)["source"] for name in ("front", "back")}
-    assert shown == {"front": f"v4l2 {FRONT} (vivid)", "back": f"v4l2 {BACK} (vivid)"}
-    scene.visit.assert_moving()
-    # The front one's picture has colours, the back one's has none.
-    assert _colourfulness(scene.machine, "front") > 60
-    assert _colourfulness(scene.machine, "back") < 20
+def test_two_cameras_of_one_model_are_told_apart(scene: Scene, browser: Browser) -> None:
+    with browser.visit(scene.machine.link("back")) as other:
+        other.wait_playing(within=scene.machine.within(15))
+        shown = {name: scene.machine.camera(name)["source"] for name in ("front", "back")}
+        assert shown == {"front": f"v4l2 {FRONT} (vivid)", "back": f"v4l2 {BACK} (vivid)"}
+        scene.visit.assert_moving()
+        # The front one's picture has colours, the back one's has none.
+        assert _colourfulness(scene.machine, "front") > 60
+        assert _colourfulness(scene.machine, "back") < 20
 
 
 def test_too_much_memory_costs_who_took_it_and_nobody_else(scene: Scene) -> None:
@@ -191,8 +198,7 @@ def test_too_much_memory_costs_who_took_it_and_nobody_else(scene: Scene) -> None
 
 def test_when_the_service_takes_too_much_memory_a_capture_process_dies_and_not_the_daemon(scene: Scene) -> None:
     machine = scene.machine
-    for name in ("front", "back"):  # each has all the memory that it takes
-        machine.wait_camera(name, condition="running")
+    machine.wait_camera(condition="running")  # it has all the memory that it takes; the other one's process stands by
     pid, restarts = machine.main_pid, _restarts(machine)
     # Somebody whom the kernel spares takes what is left, and half of what a capture process has.
     anonymous = machine.vm.sh(f"sed -n 's/^RssAnon:\\s*\\([0-9]*\\) kB/\\1/p' /proc/{pid}/status")

@@ -33,12 +33,13 @@ CAMERA = {
     "fps": 5,
     "bitrate_kbps": 400,
     "renditions": 1,
-    "start_timeout": 30,
+    # What is given up while it still loads is loaded once more.
+    "start_timeout": 120,
     "stall_timeout": 8,
 }
 CONFIG = {
     "web": {"listen": f"0.0.0.0:{PORT}", "token": TOKEN},
-    "camera": {"front": {**CAMERA, "device": FRONT}, "back": {**CAMERA, "device": BACK}},
+    "camera": {"front": {**CAMERA, "device": FRONT}, "back": {**CAMERA, "device": BACK, "capture": "on-demand"}},
 }
 # node_types: webcams, and none of the other thirty nodes. Both pictures move; the second's is a ramp of grays.
 FILES = {
