@@ -25,7 +25,14 @@ class Patience:
         return passed > self._within and passed > self._within * self._stolen.slowdown
 
 
-def until(ask: Callable[[], T | None], *, within: float, what: str, explain: Callable[[], object] = lambda: "") -> T:
+def until(
+    ask: Callable[[], T | None],
+    *,
+    within: float,
+    what: str,
+    explain: Callable[[], object] = lambda: "",
+    interval: float = INTERVAL,
+) -> T:
     """The first truthy answer of `ask`. Fails after `within` seconds with `what` and what `explain` says."""
     patience = Patience(within)
     while True:
@@ -34,4 +41,4 @@ def until(ask: Callable[[], T | None], *, within: float, what: str, explain: Cal
             return answer
         if patience.ended:
             raise AssertionError(f"not within {within:g} s: {what}; {explain()}".rstrip("; "))
-        time.sleep(INTERVAL)
+        time.sleep(interval)

@@ -17,7 +17,6 @@ import av
 import pytest
 
 from tests.harness.browser import Browser, Visit
-from tests.harness.waiting import until
 from tests.machines.vm_camera import BACK, CONFIG, FRONT, CameraMachine
 from tests.machines.vm_times import RESTART_WITHIN, Times
 from tests.network.hosts import browser_on
@@ -128,7 +127,8 @@ def test_a_damaged_buffer_costs_one_picture(scene: Scene) -> None:
         scene.machine.control(FRONT, inject_v4l2_buf_flag_error=1)
         return None
 
-    after = until(counted, within=scene.machine.within(5), what="a damaged picture to be counted", explain=scene.machine.camera)
+    machine = scene.machine
+    after = machine.until(counted, within=machine.within(5), what="a damaged picture to be counted", explain=machine.camera)
     scene.back()
     assert after["restarts"] == before["restarts"]
     scene.visit.assert_same_connection()
@@ -162,7 +162,7 @@ def test_a_camera_whose_node_has_another_number_afterwards_is_found_by_its_path(
     scene.machine.vm.sh(f"systemd-run --quiet --unit=holder sh -c 'exec 9<{node}; exec sleep infinity'")
     try:
         held = "test -e /proc/$(systemctl show holder -P MainPID)/fd/9"
-        until(lambda: scene.machine.vm.run("/bin/sh", "-c", held).code == 0, within=5, what="the node to be held")
+        scene.machine.until(lambda: scene.machine.vm.run("/bin/sh", "-c", held).code == 0, within=5, what="the node to be held")
         scene.machine.unbind()
         scene.machine.bind()
         scene.times.add("renamed node: picture after bind within", scene.back())
@@ -210,7 +210,8 @@ def test_when_the_service_takes_too_much_memory_a_capture_process_dies_and_not_t
     before = machine.cursor()
     taker = machine.vm.sh(f"""sh -c '{join}; exec python3 -c "{take}"' >/dev/null 2>&1 & echo $!""")
     try:
-        until(lambda: "ended by SIGKILL" in machine.journal(before), within=machine.within(15), what="an end", explain=machine.journal)
+        died = "ended by SIGKILL"
+        machine.until(lambda: died in machine.journal(before), within=machine.within(15), what=died, explain=machine.journal)
     finally:
         machine.vm.sh(f"kill -KILL {taker}")
     scene.times.add("MemoryMax reached: picture after there is memory again within", scene.back(within=10))
@@ -223,7 +224,7 @@ def test_a_frozen_daemon_is_killed_by_systemds_watchdog_and_started_again(scene:
     pid = scene.machine.main_pid
     scene.machine.vm.sh(f"kill -STOP {pid}")
     frozen = time.monotonic()
-    until(lambda: scene.machine.main_pid not in (0, pid), within=WATCHDOG_S + scene.machine.within(5), what="another process")
+    scene.machine.until(lambda: scene.machine.main_pid not in (0, pid), within=WATCHDOG_S + scene.machine.within(5), what="another process")
     scene.times.add("daemon frozen: another process after", time.monotonic() - frozen)
     assert "Watchdog timeout" in scene.machine.journal()
     scene.visit.wait_playing(within=RESTART_WITHIN)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.harness.browser import Visit
-from tests.harness.waiting import until
 from tests.machines.vm import ADDRESS
 from tests.machines.vm_camera import CAMERA, FRONT, PORT, TOKEN, CameraMachine
 from tests.machines.vm_camera import CONFIG as CAMERAS
@@ -139,20 +138,20 @@ def visit(machine: CameraMachine) -> Iterator[Visit]:
 
 def test_what_a_microphone_records_is_heard(machine: CameraMachine, visit: Visit) -> None:
     with beside(machine, "tone", TONE, "440"):
-        until(lambda: abs(heard(visit) - 440) < 15, within=HEARD_WITHIN, what="the tone", explain=machine.journal)
+        machine.until(lambda: abs(heard(visit) - 440) < 15, within=HEARD_WITHIN, what="the tone", explain=machine.journal)
         assert device(machine, "microphone")["condition"] == "running"
-    until(lambda: heard(visit) == 0, within=HEARD_WITHIN, what="silence")
+    machine.until(lambda: heard(visit) == 0, within=HEARD_WITHIN, what="silence")
 
 
 def test_a_microphone_that_is_pulled_out_is_heard_again_once_it_is_back(machine: CameraMachine, visit: Visit) -> None:
     pid = machine.main_pid
     visit.mark_connection()
     machine.vm.sh(f"echo snd_aloop.0 > {LOOP}/unbind")
-    until(lambda: device(machine, "microphone")["code"] == "microphone-absent", within=HEARD_WITHIN, what="its loss noticed")
+    machine.until(lambda: device(machine, "microphone")["code"] == "microphone-absent", within=HEARD_WITHIN, what="its loss noticed")
     visit.wait_frames(10)
     machine.vm.sh(f"echo snd_aloop.0 > {LOOP}/bind")
     with beside(machine, "tone", TONE, "660"):
-        until(lambda: abs(heard(visit) - 660) < 15, within=HEARD_WITHIN, what="the tone", explain=machine.journal)
+        machine.until(lambda: abs(heard(visit) - 660) < 15, within=HEARD_WITHIN, what="the tone", explain=machine.journal)
     visit.assert_same_connection()
     assert machine.main_pid == pid
 
@@ -160,12 +159,12 @@ def test_a_microphone_that_is_pulled_out_is_heard_again_once_it_is_back(machine:
 def test_what_a_viewer_says_comes_out_of_the_loudspeaker(machine: CameraMachine, visit: Visit) -> None:
     with beside(machine, "listener", LISTEN):
         visit.page.evaluate(TALK, [f"http://{ADDRESS}:{PORT}/whep/front", TOKEN, 880])
-        until(lambda: said(machine, "listener"), within=HEARD_WITHIN, what="a recording")
-        until(
+        machine.until(lambda: said(machine, "listener"), within=HEARD_WITHIN, what="a recording")
+        machine.until(
             lambda: any(860 <= int(line) <= 900 for line in said(machine, "listener")),
             within=machine.within(HEARD_WITHIN),
             what="the voice",
             explain=lambda: (said(machine, "listener"), machine.camera()["speaker"], machine.journal()),
         )
         visit.page.evaluate("window.talking.close()")
-    until(lambda: device(machine, "speaker")["condition"] == "resting", within=HEARD_WITHIN, what="a loudspeaker that is off")
+    machine.until(lambda: device(machine, "speaker")["condition"] == "resting", within=HEARD_WITHIN, what="a loudspeaker that is off")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.harness.daemons import toml
 from tests.harness.waiting import until
@@ -15,10 +15,13 @@ from tests.machines.package import installed
 from tests.machines.vm import ADDRESS, VirtualMachine, disk_for, virtual_machine
 from tests.machines.vm_disk import Disk
 
+T = TypeVar("T")
+
 PORT = 8088
 TOKEN = "of-this-machine-and-no-other"
 ACCESS = {"Authorization": f"Bearer {TOKEN}"}
 
+SELDOM = 1.0  # seconds between two looks: to answer takes an emulated processor a good part of one
 EMULATED = 10  # times as patient, see CameraMachine.within
 
 # Of one model and one platform device, so that Debian's rules give both the same link. One of ours tells them apart.
@@ -69,6 +72,13 @@ class CameraMachine:
         """A bound in seconds where processors are real, and what may be asked of emulated ones on a machine that does other things too."""
         return seconds * EMULATED if self.vm.emulated else seconds
 
+    @staticmethod
+    def until(
+        ask: Callable[[], T | None], *, within: float, what: str, explain: Callable[[], object] = lambda: ""
+    ) -> T:
+        """As `until` of the harness, without keeping the machine busy by asking."""
+        return until(ask, within=within, what=what, explain=explain, interval=SELDOM)
+
     # over the network, from the other end of the cable
 
     def get(self, path: str, within: float = 10.0) -> tuple[int, bytes]:
@@ -105,7 +115,7 @@ class CameraMachine:
                 return None
             return camera if all(camera[key] == value for key, value in fields.items()) else None
 
-        return until(look, within=self.within(within), what=f"camera {name} with {fields}", explain=self.journal)
+        return self.until(look, within=self.within(within), what=f"camera {name} with {fields}", explain=self.journal)
 
     def wait_ready(self, within: float = 30.0) -> None:
         """Until /readyz says 200: every camera gives pictures."""
@@ -115,7 +125,7 @@ class CameraMachine:
                 return self.get("/readyz")[0] == 200
             return False
 
-        until(ready, within=within, what="ready", explain=self.journal)
+        self.until(ready, within=within, what="ready", explain=self.journal)
 
     @staticmethod
     def link(camera: str) -> str:
@@ -149,7 +159,7 @@ class CameraMachine:
 
     def wait_active(self, within: float = 240.0) -> None:
         """Until systemd has READY."""
-        until(lambda: self.show("ActiveState") == "active", within=within, what="edgecam active", explain=self.journal)
+        self.until(lambda: self.show("ActiveState") == "active", within=within, what="edgecam active", explain=self.journal)
 
     def journal(self, since: str = "") -> str:
         """What the service said last; everything since a `cursor` when one is given."""
