@@ -43,7 +43,7 @@ def hardware(m2m_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def camera(**settings: object) -> CaptureProcess:
     values: dict[str, object] = {
-        "source": "test", "quality": "low", "start_timeout": 2, "stall_timeout": 0.6, "renditions": 1, "keyframe_interval": 300,
+        "source": "test", "quality": "low", "start_timeout": 2, "stall_timeout": 1.0, "renditions": 1, "keyframe_interval": 300,
     }  # fmt: skip
     return CaptureProcess("front", CameraSettings.model_validate(values | settings))
 

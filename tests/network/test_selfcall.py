@@ -69,7 +69,7 @@ def test_pictures_go_through_the_server_and_are_counted(network: Network, turn: 
     assert result.works
     assert (result.path, result.width, result.height) == ("relay", 320, 240)
     assert result.first_frame_s is not None
-    assert result.first_frame_s < 2
+    assert result.first_frame_s < 5
     assert result.frames > ENOUGH
     assert call_finding("turn", result, ENOUGH).code == ""
     assert turn.said.count("ALLOCATE processed, success") == 2
