@@ -21,7 +21,7 @@ from tests.machines.vm_camera import BACK, CONFIG, FRONT, CameraMachine
 from tests.machines.vm_times import RESTART_WITHIN, Times
 from tests.network.hosts import browser_on
 
-pytestmark = pytest.mark.timeout(600)  # the first one may have a Debian to unpack
+pytestmark = pytest.mark.timeout(900)  # the first one may have a Debian to unpack
 
 BACK_WITHIN = 5.0  # seconds from the camera's being there again to its picture; more where processors are emulated
 WATCHDOG_S = 20.0  # of the unit
