@@ -17,7 +17,7 @@ from tests.machines.vm_camera import CAMERA, FRONT, PORT, TOKEN, CameraMachine
 from tests.machines.vm_camera import CONFIG as CAMERAS
 from tests.network.hosts import browser_on
 
-pytestmark = pytest.mark.timeout(600)  # the first one may have a Debian to unpack
+pytestmark = pytest.mark.timeout(900)  # the first one may have a Debian to unpack
 
 LOOP = "/sys/bus/platform/drivers/snd_aloop"
 HEARD_WITHIN = 60.0  # seconds; emulated, a process takes ten to load
@@ -132,6 +132,7 @@ def machine(emulated: CameraMachine) -> CameraMachine:
 def visit(machine: CameraMachine) -> Iterator[Visit]:
     with browser_on(machine.vm.outside) as browser, browser.visit(machine.link("front")) as visit:
         visit.wait_playing(within=machine.within(15))
+        visit.wait_for("!document.querySelector('#btn-mute').disabled", within=machine.within(15))
         visit.page.click("#btn-mute")
         yield visit
 
