@@ -26,7 +26,7 @@ GIVEN = (
     Rights("viewer", ("front",)), Rights("viewer", ("yard",)), Rights("viewer", ("front", "attic")),
 )  # fmt: skip
 RELAYED = {"offer", "answer", "ice-candidate"}
-MARK = re.compile(r"from-(\d+)\.")
+MARK = re.compile(r"from-(\d+)/\1\.")  # twice, or one that was cut would be somebody else's
 
 
 @dataclass(eq=False)
@@ -70,7 +70,7 @@ class Siege:
         client, ear = chance.choice(list(self.clients.values()))
         kind = chance.choice(TYPES)
         before = {number: other.seat for number, (other, _) in self.clients.items()}
-        self.hub.receive(client, self.fuzzer.message(f"from-{ear.number}.", kind))
+        self.hub.receive(client, self.fuzzer.message(f"from-{ear.number}/{ear.number}.", kind))
         self.seen[kind] += 1
         self._judge(client, ear, before[ear.number])
         for gone in [each for each in self.clients.values() if each[1].closed]:
