@@ -140,7 +140,7 @@ def visit(machine: CameraMachine) -> Iterator[Visit]:
 def test_what_a_microphone_records_is_heard(machine: CameraMachine, visit: Visit) -> None:
     with beside(machine, "tone", TONE, "440"):
         machine.until(lambda: abs(heard(visit) - 440) < 15, within=HEARD_WITHIN, what="the tone", explain=machine.journal)
-        assert device(machine, "microphone")["condition"] == "running"
+        machine.until(lambda: device(machine, "microphone")["condition"] == "running", within=HEARD_WITHIN, what="a microphone in time")
     machine.until(lambda: heard(visit) == 0, within=HEARD_WITHIN, what="silence")
 
 
