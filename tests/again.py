@@ -12,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.everything import FAILED, PASSED, everything, pytest
+import pytest
+
+from tests.everything import everything, run_pytest
 from tests.harness.stolen import MUCH, Stolen
 
 MOST = 40  # that may fail by chance: one in a hundred, while somebody else has the processors
@@ -43,24 +45,24 @@ def main(arguments: list[str]) -> int:
     begun, stolen = time.monotonic(), Stolen()
     plain = arguments[:1] == ["--plain"]  # one after the other, from the first on
     arguments = arguments[plain:]
-    code = pytest(["--cache-clear", *arguments]) if plain else everything(arguments)
+    code = run_pytest(["--cache-clear", *arguments]) if plain else everything(arguments)
     first = failed = failed_tests()
     if len(first) > MOST:
         return code
     for _ in range(AGAIN):
-        if code != FAILED or not failed:
+        if code != pytest.ExitCode.TESTS_FAILED or not failed:
             break
-        minutes = (time.monotonic() - begun) / 60
-        print(f"\n{len(failed)} failed after {minutes:.0f} minutes: {stolen}", flush=True)
-        if minutes * 60 > LATEST:
+        passed = time.monotonic() - begun
+        print(f"\n{len(failed)} failed after {passed / 60:.0f} minutes: {stolen}", flush=True)
+        if passed > LATEST:
             print("It is too late to try again.", flush=True)
             break
         wait_for_calm()
         print(f"\n== once more, by itself: {', '.join(failed)}", flush=True)
         stolen = Stolen()
-        code = pytest(["--last-failed", "--last-failed-no-failures=none", *arguments])
+        code = run_pytest(["--last-failed", "--last-failed-no-failures=none", *arguments])
         failed = failed_tests()
-    if code == PASSED and first:
+    if code == pytest.ExitCode.OK and first:
         print("\n== FAILED ONCE, and passed by itself. Not to be got used to:", *first, sep="\n     ", flush=True)
     return code
 

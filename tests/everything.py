@@ -11,29 +11,30 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-# pytest's exit codes. 2 and above, but for the last: the run itself has ended badly.
-PASSED, FAILED, NO_TESTS = 0, 1, 5
+import pytest
+
 WORKERS = max(2, min(4, os.cpu_count() or 1))
-BESIDE = ("-n", str(WORKERS), "--no-loadscope-reorder", "-m", "not alone")  # distributed by conftest.py
-ALONE = ("-m", "alone")
+PHASES = {
+    "some at a time": ("--cache-clear", "-n", str(WORKERS), "--no-loadscope-reorder", "-m", "not alone"),  # see conftest.py
+    "one at a time": ("-m", "alone"),
+}
 
 
-def pytest(arguments: Sequence[str]) -> int:
-    """Its exit code."""
+def run_pytest(arguments: Sequence[str]) -> int:
+    """Its exit code; negative if a signal ended it."""
     return subprocess.call([sys.executable, "-m", "pytest", *arguments])
 
 
 def everything(arguments: Sequence[str]) -> int:
     """pytest's exit code, as if it had been one run; what failed is in pytest's cache."""
-    print("== tests, some at a time", flush=True)
-    beside = pytest(["--cache-clear", *BESIDE, *arguments])
-    if beside not in {PASSED, FAILED, NO_TESTS}:
-        return beside
-    print("\n== tests, one at a time", flush=True)
-    alone = pytest([*ALONE, *arguments])
-    if NO_TESTS in {beside, alone}:
-        return min(beside, alone)
-    return max(beside, alone)
+    judged: set[int] = set()
+    for how, options in PHASES.items():
+        print(f"\n== tests, {how}", flush=True)
+        code = run_pytest([*options, *arguments])
+        if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            return code  # the run itself has ended badly
+        judged.add(code)
+    return max(judged - {pytest.ExitCode.NO_TESTS_COLLECTED}, default=int(pytest.ExitCode.NO_TESTS_COLLECTED))
 
 
 if __name__ == "__main__":

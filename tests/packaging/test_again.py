@@ -19,6 +19,7 @@ def test_fails_once(pytestconfig):
     been = pytestconfig.rootpath / "been"
     assert been.exists() or been.touch()
 """
+KILLED = "import os, pytest\n@pytest.mark.alone\ndef test_is_killed(): os.kill(os.getpid(), 9)\n"
 ALWAYS = "def test_fails(): assert False\n"
 MANY = "import pytest\n@pytest.mark.parametrize('n', range({n}))\n" + ONCE.replace(
     "(pytestconfig)", "(n, pytestconfig)"
@@ -63,6 +64,7 @@ def test_what_passes_by_itself_is_named(tmp_path: Path, options: list[str]) -> N
         pytest.param(MANY.format(n=MOST + 1).replace("been.touch()", "False"), 1, id="too many"),
         pytest.param("import nothing_of_that_name\n", 1, id="cannot be imported"),
         pytest.param("import os\ndef test_ends_the_run(): os._exit(1)\n", 1 + AGAIN, id="ends its process"),
+        pytest.param(PASSES + KILLED, 1, id="the last phase is killed"),
         pytest.param("def test_interrupts(): raise KeyboardInterrupt\n" + ALWAYS, 1, id="interrupted"),
         pytest.param("", 1, id="no tests"),
     ],
